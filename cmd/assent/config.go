@@ -1,0 +1,212 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/assent-gateway/assent/consent"
+)
+
+// config is everything `assent serve` can be told. Flags win over the
+// environment, the environment over the file; every setting has one name.
+type config struct {
+	addr           string
+	tlsCert        string
+	tlsKey         string
+	trustedProxies []netip.Prefix
+	data           string
+	vault          string
+	adminKey       string
+	policy         *consent.Policy
+	policyFile     string
+	allow          map[string]bool // overrides, by name
+}
+
+// settings are the names that serve knows, and what each means.
+var settings = []struct{ env, flag, usage string }{
+	{"ASSENT_ADDR", "addr", "listen `address`"},
+	{"ASSENT_TLS_CERT", "tls-cert", "TLS certificate `file`, needed off loopback"},
+	{"ASSENT_TLS_KEY", "tls-key", "TLS key `file`"},
+	{"ASSENT_TRUSTED_PROXIES", "trusted-proxies", "comma-separated `networks` of proxies that end TLS"},
+	{"ASSENT_DATA", "data", "data `directory`"},
+	{"ASSENT_VAULT", "vault", "vault `directory`: keys and journal"},
+	{"ASSENT_ADMIN_KEY", "", "bootstrap key"},
+	{"ASSENT_POLICY", "policy", "policy `file`"},
+	{"ASSENT_ALLOW_PLAINTEXT", "", "1: serve off loopback without TLS"},
+	{"ASSENT_ALLOW_VAULT_INSIDE", "", "1: allow the vault inside the data directory"},
+}
+
+// loadConfig reads flags, environment and file, and names all mistakes at once.
+func loadConfig(args []string, getenv func(string) string, stderr io.Writer) (*config, error) {
+	fs := flag.NewFlagSet("assent serve", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	file := fs.String("config", "", "configuration `file`: a JSON object with the environment's names")
+	flags := map[string]*string{}
+	for _, s := range settings {
+		if s.flag != "" {
+			flags[s.env] = fs.String(s.flag, "", s.usage+" ("+s.env+")")
+		}
+	}
+	if err := fs.Parse(args); err != nil {
+		return nil, err
+	}
+	if fs.NArg() > 0 {
+		return nil, errors.New("serve takes no arguments besides its flags")
+	}
+	if *file == "" {
+		*file = getenv("ASSENT_CONFIG")
+	}
+	fromFile, err := readConfigFile(*file)
+	if err != nil {
+		return nil, err
+	}
+	get := func(name string) string {
+		if f := flags[name]; f != nil && *f != "" {
+			return *f
+		}
+		if v := getenv(name); v != "" {
+			return v
+		}
+		return fromFile[name]
+	}
+	return buildConfig(get)
+}
+
+func readConfigFile(path string) (map[string]string, error) {
+	if path == "" {
+		return nil, nil
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration file: %w", err)
+	}
+	var values map[string]string
+	if err := json.Unmarshal(raw, &values); err != nil {
+		return nil, errors.New("the configuration file is not a JSON object of strings")
+	}
+	known := map[string]bool{}
+	for _, s := range settings {
+		known[s.env] = true
+	}
+	for name := range values {
+		if !known[name] {
+			return nil, fmt.Errorf("the configuration file sets %s, which serve does not know", name)
+		}
+	}
+	return values, nil
+}
+
+func buildConfig(get func(string) string) (*config, error) {
+	var mistakes []error
+	mistake := func(format string, args ...any) { mistakes = append(mistakes, fmt.Errorf(format, args...)) }
+	or := func(v, fallback string) string {
+		if v == "" {
+			return fallback
+		}
+		return v
+	}
+	c := &config{
+		addr: or(get("ASSENT_ADDR"), "127.0.0.1:8080"), tlsCert: get("ASSENT_TLS_CERT"), tlsKey: get("ASSENT_TLS_KEY"),
+		data: or(get("ASSENT_DATA"), "./assent-data"), adminKey: get("ASSENT_ADMIN_KEY"), policyFile: get("ASSENT_POLICY"),
+		allow: map[string]bool{},
+	}
+	c.vault = or(get("ASSENT_VAULT"), filepath.Clean(c.data)+".vault")
+	for _, s := range settings {
+		if strings.HasPrefix(s.env, "ASSENT_ALLOW_") {
+			switch get(s.env) {
+			case "":
+			case "1":
+				c.allow[s.env] = true
+			default:
+				mistake("%s is neither empty nor 1", s.env)
+			}
+		}
+	}
+	for p := range strings.SplitSeq(get("ASSENT_TRUSTED_PROXIES"), ",") {
+		if p = strings.TrimSpace(p); p == "" {
+			continue
+		}
+		prefix, err := netip.ParsePrefix(p)
+		if err != nil {
+			if addr, addrErr := netip.ParseAddr(p); addrErr == nil {
+				prefix, err = addr.Prefix(addr.BitLen())
+			}
+		}
+		if err != nil {
+			mistake("ASSENT_TRUSTED_PROXIES holds something that is no network, such as 10.0.0.0/8")
+			continue
+		}
+		c.trustedProxies = append(c.trustedProxies, prefix)
+	}
+	if (c.tlsCert == "") != (c.tlsKey == "") {
+		mistake("ASSENT_TLS_CERT and ASSENT_TLS_KEY go together")
+	}
+	if n := len(c.adminKey); n > 0 && n < 24 {
+		mistake("ASSENT_ADMIN_KEY is shorter than 24 characters")
+	}
+	if err := c.checkAddr(); err != nil {
+		mistake("%w", err)
+	}
+	if c.policyFile != "" {
+		raw, err := os.ReadFile(c.policyFile)
+		if err != nil {
+			mistake("ASSENT_POLICY: %w", err)
+		} else if c.policy, err = consent.ParsePolicy(raw); err != nil {
+			mistake("ASSENT_POLICY: %w", err)
+		}
+	}
+	return c, errors.Join(mistakes...)
+}
+
+// checkAddr refuses an address off loopback without TLS or a declared proxy.
+func (c *config) checkAddr() error {
+	host, _, err := net.SplitHostPort(c.addr)
+	if err != nil {
+		return errors.New("ASSENT_ADDR is not host:port")
+	}
+	if loopback(host) || c.tlsCert != "" || len(c.trustedProxies) > 0 || c.allow["ASSENT_ALLOW_PLAINTEXT"] {
+		return nil
+	}
+	return errors.New("ASSENT_ADDR is not on loopback: set ASSENT_TLS_CERT and ASSENT_TLS_KEY, or ASSENT_TRUSTED_PROXIES, or override by name with ASSENT_ALLOW_PLAINTEXT=1")
+}
+
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback()
+}
+
+// print writes the settings in force, secrets hidden.
+func (c *config) print(w io.Writer) {
+	hidden := func(s string) string {
+		if s == "" {
+			return "(in the vault)"
+		}
+		return "(set, hidden)"
+	}
+	none := func(s string) string {
+		if s == "" {
+			return "(none)"
+		}
+		return s
+	}
+	fmt.Fprintf(w, "  ASSENT_ADDR       %s\n", c.addr)
+	fmt.Fprintf(w, "  ASSENT_DATA       %s\n", c.data)
+	fmt.Fprintf(w, "  ASSENT_VAULT      %s\n", c.vault)
+	fmt.Fprintf(w, "  ASSENT_POLICY     %s\n", none(c.policyFile))
+	fmt.Fprintf(w, "  ASSENT_TLS_CERT   %s\n", none(c.tlsCert))
+	fmt.Fprintf(w, "  ASSENT_ADMIN_KEY  %s\n", hidden(c.adminKey))
+	for name := range c.allow {
+		fmt.Fprintf(w, "  %s  1 (an override)\n", name)
+	}
+}

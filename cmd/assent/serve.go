@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/assent-gateway/assent/internal/gateway"
+	"github.com/assent-gateway/assent/internal/httpapi"
+	"github.com/assent-gateway/assent/internal/logging"
+)
+
+// drainTime is how long requests under way may take to end at a stop.
+const drainTime = 10 * time.Second
+
+// serve opens the gateway and serves it until ctx ends.
+func serve(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
+	cfg, err := loadConfig(args, getenv, stderr)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(stdout, "assent: settings")
+	cfg.print(stdout)
+	g, err := gateway.Open(ctx, gateway.Config{
+		DataDir: cfg.data, VaultDir: cfg.vault, AllowVaultInside: cfg.allow["ASSENT_ALLOW_VAULT_INSIDE"],
+		AdminKey: cfg.adminKey, Policy: cfg.policy, Log: logging.New(stderr, nil),
+	})
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	// The address is taken last: whoever can connect finds a gateway that answers.
+	listener, err := net.Listen("tcp", cfg.addr)
+	if err != nil {
+		return fmt.Errorf("listen on ASSENT_ADDR: %w", err)
+	}
+	server := httpapi.Server(cfg.addr, g.Handler())
+	greet(stdout, cfg, g, listener.Addr())
+	served := make(chan error, 1)
+	go func() {
+		if cfg.tlsCert != "" {
+			served <- server.ServeTLS(listener, cfg.tlsCert, cfg.tlsKey)
+			return
+		}
+		served <- server.Serve(listener)
+	}()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	if err := server.Shutdown(stop); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return g.Close()
+}
+
+// greet prints where the gateway is, where its key is, and what to try.
+func greet(w io.Writer, cfg *config, g *gateway.Gateway, addr net.Addr) {
+	scheme := "http"
+	if cfg.tlsCert != "" {
+		scheme = "https"
+	}
+	url := scheme + "://" + addr.String()
+	fmt.Fprintf(w, "\nassent: serving on %s\n", url)
+	if err := g.Ready(context.Background()); err != nil {
+		fmt.Fprintf(w, "assent: NOT READY: %s/readyz says why\n", url)
+	}
+	if g.AdminKeyFile == "" {
+		return
+	}
+	fmt.Fprintf(w, "assent: a key that may do everything is in %s\n", g.AdminKeyFile)
+	if f, ok := w.(*os.File); ok && g.AdminKeyMade && term.IsTerminal(int(f.Fd())) {
+		fmt.Fprintf(w, "assent: it is %s\n", g.AdminKey)
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		exe = "assent"
+	} else if wd, err := os.Getwd(); err == nil {
+		if rel, err := filepath.Rel(wd, exe); err == nil && filepath.IsLocal(rel) {
+			exe = "./" + rel
+		}
+	}
+	fmt.Fprintf(w, `
+Try, in another terminal:
+
+  export ASSENT_URL=%s ASSENT_KEY=$(cat %s)
+  %s demo
+  %s search --collection demo "which passages may be used?"
+
+`, url, g.AdminKeyFile, exe, exe)
+}

@@ -1,0 +1,124 @@
+package consent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// EnterPolicy puts a policy in force by an entry of the ledger, unless it is:
+// an equal version must have the same digest (ErrPolicyConflict), a lower one
+// changes nothing. It reports whether an entry was made. A nil policy enters
+// the built-in one where a tenant has none.
+func (l *Ledger) EnterPolicy(ctx context.Context, id TenantID, p *Policy) (entered bool, err error) {
+	t, err := l.tenant(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	fallback := p == nil
+	if fallback {
+		p = Builtin()
+	}
+	errAlready := errors.New("in force")
+	w := &write{build: func(now Time, pos Position) (Row, any, error) {
+		// Under the head lock, with memory at the head.
+		t.mu.RLock()
+		cur := t.rules.policy
+		registry := t.rules.registry
+		t.mu.RUnlock()
+		switch {
+		case cur == nil:
+		case fallback || p.Version < cur.Version || p.digest == cur.digest:
+			return Row{}, nil, &refusal{errAlready}
+		case p.Version == cur.Version:
+			return Row{}, nil, &refusal{ErrPolicyConflict}
+		}
+		for _, pub := range p.ConsentTypes {
+			if old := registry.types[pub.parsed]; old != nil && !old.same(pub) {
+				return Row{}, nil, &refusal{ErrPublished}
+			}
+		}
+		return Row{Kind: KindPolicy, RecordedAt: now, Position: pos}, p.raw, nil
+	}}
+	if err := l.submit(ctx, id, []*write{w}); err != nil {
+		return false, err
+	}
+	if errors.Is(w.result.Err, errAlready) {
+		return false, nil
+	}
+	return w.result.Err == nil, w.result.Err
+}
+
+// refusal is an error of one write that leaves its batch alone.
+type refusal struct{ error }
+
+func (r *refusal) Unwrap() error { return r.error }
+
+// Publish publishes a consent type. A version that is published with the same
+// content is left as it is (created false); with another, ErrPublished.
+func (l *Ledger) Publish(ctx context.Context, id TenantID, pub PublishedType, once Once) (created bool, at Position, err error) {
+	t, err := l.tenant(ctx, id)
+	if err != nil {
+		return false, 0, err
+	}
+	if err := pub.check(); err != nil {
+		return false, 0, &InputError{"", err.Error()} // texts of check hold no values
+	}
+	errAlready := errors.New("published")
+	w := &write{once: once, build: func(now Time, pos Position) (Row, any, error) {
+		t.mu.RLock()
+		old := t.rules.registry.types[pub.parsed]
+		policy := t.rules.policy
+		t.mu.RUnlock()
+		if old != nil && old.same(pub) {
+			at = old.position
+			return Row{}, nil, &refusal{errAlready}
+		}
+		if old != nil {
+			return Row{}, nil, &refusal{ErrPublished}
+		}
+		if policy == nil {
+			return Row{}, nil, fmt.Errorf("%w: no policy is in force", ErrUnavailable)
+		}
+		if _, ok := policy.Purposes[pub.parsed.Purpose]; !ok {
+			return Row{}, nil, &InputError{"consent_type", "is of a purpose that the policy does not know"}
+		}
+		return Row{Kind: KindType, Type: pub.parsed, RecordedAt: now, Position: pos}, pub, nil
+	}}
+	if err := l.submit(ctx, id, []*write{w}); err != nil {
+		return false, 0, err
+	}
+	if errors.Is(w.result.Err, errAlready) {
+		return false, at, nil
+	}
+	return w.result.Err == nil, w.result.Position, w.result.Err
+}
+
+func decodeType(plain []byte) (PublishedType, error) {
+	var p PublishedType
+	if err := json.Unmarshal(plain, &p); err != nil {
+		return p, err
+	}
+	return p, p.check()
+}
+
+// A Note is an entry about documents: sealed under the tenant's payload key.
+type Note struct {
+	Kind Kind // KindAttestation or KindOwners
+	Body any  // JSON
+}
+
+// Enter records a note and returns its position.
+func (l *Ledger) Enter(ctx context.Context, id TenantID, n Note) (Position, error) {
+	if n.Kind != KindAttestation && n.Kind != KindOwners {
+		return 0, errors.New("consent: not a kind of note")
+	}
+	w := &write{build: func(now Time, pos Position) (Row, any, error) {
+		return Row{Kind: n.Kind, RecordedAt: now, Position: pos}, n.Body, nil
+	}}
+	if err := l.submit(ctx, id, []*write{w}); err != nil {
+		return 0, err
+	}
+	return w.result.Position, w.result.Err
+}

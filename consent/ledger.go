@@ -1,0 +1,266 @@
+package consent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Options of a Ledger. The zero Options are production's.
+type Options struct {
+	Log *slog.Logger
+	// Step is called after every durable step of a write, by name:
+	// "slots.synced", "tx.committed", "journal.synced", "applied". Tests kill
+	// the process there.
+	Step func(string)
+}
+
+// A Ledger is the one place that is asked whether a person's data may be used.
+// It holds every open tenant's entries folded in memory, judges from the
+// newest committed position, and fails closed: what it cannot read, it denies.
+//
+// # Order of a write
+//
+// New key slots are synced; one database transaction commits; the journal is
+// appended and synced; memory changes; the caller hears of it. After a crash
+//   - before the commit: slots that no row names; the next start wipes them;
+//   - between commit and journal: entries that the journal lacks; Open appends
+//     them before the tenant is ready. Nobody was told of them, so a repeat of
+//     the request meets them as repeats;
+//   - after the journal: an entry whose caller heard nothing; the same.
+type Ledger struct {
+	store Store
+	vault Vault
+	log   *slog.Logger
+	step  func(string)
+
+	mu      sync.RWMutex
+	tenants map[TenantID]*tenant
+}
+
+// NewLedger returns a ledger without tenants; Open adds them.
+func NewLedger(s Store, v Vault, o Options) *Ledger {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Step == nil {
+		o.Step = func(string) {}
+	}
+	return &Ledger{store: s, vault: v, log: o.Log, step: o.Step, tenants: map[TenantID]*tenant{}}
+}
+
+// Open reads a tenant's ledger: every row is checked against its leaf, its MAC
+// and the journal; what the journal lacks is appended to it. A ledger that is
+// behind its journal, differs from it or was altered opens closed: the error
+// (which wraps ErrUnavailable) is returned, and given to everyone who asks.
+func (l *Ledger) Open(ctx context.Context, id TenantID) error {
+	keys, ok := l.vault.Keys(id)
+	if !ok {
+		return fmt.Errorf("%w: the vault has no keys for a tenant of the database", ErrUnavailable)
+	}
+	t := newTenant(id, keys)
+	err := l.load(ctx, t)
+	if err != nil {
+		t.closed.Store(&closure{err: err})
+	}
+	l.mu.Lock()
+	l.tenants[id] = t
+	l.mu.Unlock()
+	return err
+}
+
+func (l *Ledger) load(ctx context.Context, t *tenant) error {
+	err := l.store.Subjects(ctx, t.id, func(row SubjectRow) error {
+		t.addSubject(row)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	head, err := l.store.Head(ctx, t.id)
+	if err != nil {
+		return err
+	}
+	journal := l.vault.JournalHead(t.id)
+	if head.Position < journal {
+		return ErrBehindJournal
+	}
+	var missing []JournalRecord
+	t.clock = head.Now
+	err = l.store.Rows(ctx, t.id, 0, func(row Row) error {
+		if !row.verify(t.keys.MAC) {
+			return ErrTampered
+		}
+		if row.Position <= journal {
+			leaf, err := l.vault.JournalLeaf(t.id, row.Position)
+			if err != nil {
+				return fmt.Errorf("%w: read the journal", ErrUnavailable)
+			}
+			if leaf != row.Leaf {
+				return ErrDiverged
+			}
+		} else {
+			missing = append(missing, t.journalRecord(&row))
+		}
+		return t.apply(row, t.body(row))
+	})
+	if err != nil {
+		return err
+	}
+	if t.applied < head.Position {
+		return fmt.Errorf("%w: entries are missing", ErrTampered)
+	}
+	if len(missing) > 0 {
+		if err := l.vault.AppendJournal(t.id, missing); err != nil {
+			return ErrJournal
+		}
+		l.log.Info("journal completed at start", "count", len(missing))
+	}
+	return nil
+}
+
+// tenant returns an open tenant, or why it is closed.
+func (l *Ledger) tenant(ctx context.Context, id TenantID) (*tenant, error) {
+	l.mu.RLock()
+	t := l.tenants[id]
+	l.mu.RUnlock()
+	if t == nil {
+		return nil, ErrUnknownTenant
+	}
+	if c := t.closed.Load(); c != nil {
+		if !c.mending {
+			return nil, c.err
+		}
+		if err := l.mend(ctx, t); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+// shut closes a tenant's ledger after a journal failure or an unknown outcome:
+// until mended, nothing is permitted and nothing is written.
+func (l *Ledger) shut(t *tenant, err error) {
+	if t.closed.CompareAndSwap(nil, &closure{err: err, mending: true}) {
+		l.log.Error("ledger closed until mended")
+	}
+}
+
+// mend reopens a ledger that shut closed: the journal is read anew from disk,
+// what it lacks is appended from the database, and memory catches up.
+func (l *Ledger) mend(ctx context.Context, t *tenant) error {
+	c := t.closed.Load()
+	if c == nil {
+		return nil
+	}
+	if !t.queue.committing.TryLock() {
+		return c.err
+	}
+	defer t.queue.committing.Unlock()
+	if t.closed.Load() == nil {
+		return nil
+	}
+	head, err := l.store.Head(ctx, t.id)
+	if err != nil {
+		return c.err
+	}
+	if err := l.vault.MendJournal(); err != nil {
+		return c.err
+	}
+	if head.Position < l.vault.JournalHead(t.id) {
+		return c.err
+	}
+	if err := l.catchUp(ctx, t, head.Position); err != nil {
+		return c.err
+	}
+	if err := l.journalFrom(ctx, t); err != nil {
+		return c.err
+	}
+	t.closed.Store(nil)
+	l.log.Info("ledger mended")
+	return nil
+}
+
+// journalFrom appends to the journal every committed row it lacks.
+func (l *Ledger) journalFrom(ctx context.Context, t *tenant) error {
+	var recs []JournalRecord
+	err := l.store.Rows(ctx, t.id, l.vault.JournalHead(t.id), func(row Row) error {
+		if !row.verify(t.keys.MAC) {
+			return ErrTampered
+		}
+		t.mu.RLock()
+		recs = append(recs, t.journalRecord(&row))
+		t.mu.RUnlock()
+		return nil
+	})
+	if err != nil || len(recs) == 0 {
+		return err
+	}
+	if err := l.vault.AppendJournal(t.id, recs); err != nil {
+		return ErrJournal
+	}
+	return nil
+}
+
+// fresh returns a tenant whose memory is at the head, as read after the call
+// began, and that head. It is what every decision begins with.
+func (l *Ledger) fresh(ctx context.Context, id TenantID) (*tenant, Head, error) {
+	t, err := l.tenant(ctx, id)
+	if err != nil {
+		return nil, Head{}, err
+	}
+	t.mu.RLock()
+	before := t.applied
+	t.mu.RUnlock()
+	head, err := l.store.Head(ctx, id)
+	if err != nil {
+		return nil, Head{}, asUnavailable(err)
+	}
+	if head.Position < before {
+		return nil, Head{}, ErrHeadBackwards
+	}
+	if err := l.catchUp(ctx, t, head.Position); err != nil {
+		return nil, Head{}, asUnavailable(err)
+	}
+	t.mu.RLock()
+	next, clock := t.nextDue(), t.clock
+	t.mu.RUnlock()
+	if head.Now > clock && (next != 0 && next <= head.Now || head.Now-clock > Time(time.Second)) {
+		t.mu.Lock()
+		t.advance(head.Now)
+		t.mu.Unlock()
+	}
+	return t, head, nil
+}
+
+func asUnavailable(err error) error {
+	if errors.Is(err, ErrUnavailable) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// Ready reports whether every tenant's ledger may be asked, and why not.
+func (l *Ledger) Ready(ctx context.Context) error {
+	l.mu.RLock()
+	ids := make([]TenantID, 0, len(l.tenants))
+	for id := range l.tenants {
+		ids = append(ids, id)
+	}
+	l.mu.RUnlock()
+	for _, id := range ids {
+		if _, _, err := l.fresh(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Head returns the newest committed position and the database's clock.
+func (l *Ledger) Head(ctx context.Context, id TenantID) (Head, error) {
+	_, head, err := l.fresh(ctx, id)
+	return head, err
+}

@@ -1,0 +1,77 @@
+package consent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/assent-gateway/assent/internal/seal"
+)
+
+// OnceOf returns the Once of a request: which credential and route, under
+// which key, with which body. Nothing of them can be read from it.
+func (l *Ledger) OnceOf(ctx context.Context, id TenantID, credential, route, key string, body []byte) (Once, error) {
+	t, err := l.tenant(ctx, id)
+	if err != nil {
+		return Once{}, err
+	}
+	return Once{
+		Key:  seal.MAC(t.keys.MAC, "assent idempotency key", []byte(credential), []byte(route), []byte(key)),
+		Body: seal.MAC(t.keys.MAC, "assent idempotency body", body),
+	}, nil
+}
+
+// Recall returns the outcome that was remembered for a request, if it was made
+// before; ErrKeyMismatch when its key was used with another body.
+func (l *Ledger) Recall(ctx context.Context, id TenantID, once Once) (outcome []byte, found bool, err error) {
+	t, err := l.tenant(ctx, id)
+	if err != nil {
+		return nil, false, err
+	}
+	return l.recall(ctx, t, once)
+}
+
+func (l *Ledger) recall(ctx context.Context, t *tenant, once Once) ([]byte, bool, error) {
+	r, found, err := l.store.Recall(ctx, t.id, once.Key)
+	if err != nil || !found {
+		return nil, false, err
+	}
+	if r.Body != once.Body {
+		return nil, false, ErrKeyMismatch
+	}
+	outcome, err := seal.Open(t.keys.Payload, r.Outcome, once.Key[:])
+	if err != nil {
+		return nil, false, fmt.Errorf("%w: a remembered outcome", ErrTampered)
+	}
+	return outcome, true, nil
+}
+
+// Remember seals an outcome, for a port that commits it with its write.
+func (l *Ledger) Remember(ctx context.Context, id TenantID, once Once, outcome []byte, now Time) (Remembered, error) {
+	t, err := l.tenant(ctx, id)
+	if err != nil {
+		return Remembered{}, err
+	}
+	return l.remembered(t, once, outcome, now), nil
+}
+
+func (l *Ledger) remembered(t *tenant, once Once, outcome []byte, now Time) Remembered {
+	return Remembered{Key: once.Key, Body: once.Body, At: now, Outcome: seal.Seal(t.keys.Payload, outcome, once.Key[:])}
+}
+
+// RememberNow commits an outcome by itself, for writes that repeat to the same
+// end anyway: a crash between the write and this call only makes a repeat do
+// the write again.
+func (l *Ledger) RememberNow(ctx context.Context, id TenantID, once Once, outcome []byte) error {
+	t, err := l.tenant(ctx, id)
+	if err != nil {
+		return err
+	}
+	err = l.store.Append(ctx, id, func(head Head) (Batch, error) {
+		return Batch{Remember: []Remembered{l.remembered(t, once, outcome, head.Now)}}, nil
+	})
+	if errors.Is(err, ErrRemembered) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,118 @@
+package consent
+
+// A Permit is proof that the ledger was asked: only a Ledger makes one, and a
+// search cannot be called without it. It answers for one tenant and purpose,
+// always from the newest state the gateway has applied, never an older one.
+// The zero Permit permits nothing.
+type Permit struct {
+	t       *tenant
+	purpose string
+	at      Head
+}
+
+// Valid reports whether the permit came from a Ledger.
+func (p Permit) Valid() bool { return p.t != nil }
+
+// Tenant returns the tenant the permit is for.
+func (p Permit) Tenant() TenantID {
+	if p.t == nil {
+		return ""
+	}
+	return p.t.id
+}
+
+// Purpose returns the purpose the ledger was asked about.
+func (p Permit) Purpose() string { return p.purpose }
+
+// Now is the ledger database's clock when the permit was made.
+func (p Permit) Now() Time { return p.at.Now }
+
+// A Ruling is what the second gate was told, and from which state.
+type Ruling struct {
+	Position     Position
+	PolicyDigest string
+}
+
+// Recheck is the second gate's question: judged from the newest state the
+// gateway has applied, without trusting what any index said. docs holds, for
+// each document, the numbers of its owners and of the people it mentions, as
+// the catalogue and the record's key vouch for them; ok is set for each that
+// may be used. A zero Permit permits nothing.
+func (p Permit) Recheck(r Rule, docs []People, ok []bool) Ruling {
+	if p.t == nil {
+		clear(ok)
+		return Ruling{}
+	}
+	k := maskKey{p.purpose, r.Default}
+	p.t.mu.RLock()
+	m := p.t.masks[k]
+	if m == nil {
+		p.t.mu.RUnlock()
+		p.t.mu.Lock()
+		p.t.mask(k)
+		p.t.mu.Unlock()
+		p.t.mu.RLock()
+		m = p.t.masks[k]
+	}
+	defer p.t.mu.RUnlock()
+	var owners, mentions []Verdict
+	for i, d := range docs {
+		if d.Nobody {
+			ok[i] = true
+			continue
+		}
+		owners = p.t.verdicts(m, d.Owners, owners[:0])
+		mentions = p.t.verdicts(m, d.Mentions, mentions[:0])
+		ok[i] = r.Permits(owners, mentions)
+	}
+	ruling := Ruling{Position: p.t.applied}
+	if p.t.rules.policy != nil {
+		ruling.PolicyDigest = p.t.rules.policy.digest
+	}
+	if p.t.closed.Load() != nil {
+		clear(ok)
+	}
+	return ruling
+}
+
+// People are whom a document is about. Nobody is set for one attested to be
+// about nobody; without it a document without owners is permitted to no one.
+type People struct {
+	Owners, Mentions []SubjectNum
+	Nobody           bool
+}
+
+// verdicts appends the verdicts of people. The caller holds the lock.
+func (t *tenant) verdicts(m *mask, nums []SubjectNum, out []Verdict) []Verdict {
+	for _, num := range nums {
+		v := m.unknown
+		if s := t.byNum[num]; s != nil {
+			v = m.verdicts[s.ord]
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+// A Cursor remembers what a reader of verdicts has seen. The zero Cursor has
+// seen nothing.
+type Cursor struct {
+	generation uint64
+	seen       int
+}
+
+// Sync brings a reader's copy of verdicts up to the newest applied state.
+// When the reader must start anew, reset is called first with the verdict of
+// everyone who is not visited afterwards; then visit is called for each person
+// whose verdict may have changed since the cursor. Callbacks run under the
+// ledger's lock: they must be short and must not call the ledger. A zero
+// Permit resets to a verdict that permits nothing. def is the jurisdiction of
+// people whose own is not known.
+func (p Permit) Sync(def Jurisdiction, c *Cursor, reset func(unknown Verdict), visit func(SubjectNum, Verdict)) {
+	if p.t == nil {
+		*c = Cursor{}
+		reset(0)
+		return
+	}
+	p.t.sync(maskKey{p.purpose, def}, c, reset, visit)
+}

@@ -1,0 +1,207 @@
+package consent
+
+import (
+	"context"
+	"errors"
+
+	"github.com/assent-gateway/assent/internal/seal"
+)
+
+// Errors of the ledger and of the ports it calls.
+var (
+	// ErrUnavailable: the ledger cannot be asked, so nothing is permitted.
+	ErrUnavailable = errors.New("consent: the ledger is unavailable")
+	// ErrBehindJournal: the database lacks entries that the vault's journal
+	// has, as after a restore from a backup. It wraps ErrUnavailable.
+	ErrBehindJournal = unavailable("the ledger is behind the vault's journal: restored from a backup and not yet replayed")
+	// ErrDiverged: the database's entries are not those the journal names.
+	ErrDiverged = unavailable("the ledger's entries differ from the vault's journal")
+	// ErrTampered: an entry's leaf or MAC does not fit its content.
+	ErrTampered = unavailable("an entry of the ledger was altered")
+	// ErrJournal: the journal could not be written after a commit.
+	ErrJournal = unavailable("the vault's journal cannot be written")
+	// ErrHeadBackwards: the ledger's head is lower than one seen before.
+	ErrHeadBackwards = unavailable("the ledger's head went backwards")
+	// ErrUnknownTenant: no such tenant.
+	ErrUnknownTenant = errors.New("consent: unknown tenant")
+	// ErrSubjectExists: Store.Append met a subject that another writer made
+	// meanwhile; the caller resolves again and repeats.
+	ErrSubjectExists = errors.New("consent: subject was made meanwhile")
+	// ErrRemembered: Store.Append met an idempotency key that another request
+	// stored meanwhile; the caller recalls it.
+	ErrRemembered = errors.New("consent: idempotency key was used meanwhile")
+	// ErrPublished: a consent type's version is published and never changes.
+	ErrPublished = errors.New("consent: that version is published with another content")
+	// ErrPolicyConflict: a policy of the same version differs from the one in force.
+	ErrPolicyConflict = errors.New("consent: a policy of this version but another content is in force: raise its version")
+	// ErrPurposeUnknown: the policy in force does not know the purpose.
+	ErrPurposeUnknown = errors.New("consent: purpose is unknown to the policy")
+	// ErrKeyMismatch: an Idempotency-Key was used before with another body.
+	ErrKeyMismatch = errors.New("consent: idempotency key was used with another body")
+)
+
+type unavailableError struct{ why string }
+
+func unavailable(why string) error               { return &unavailableError{why} }
+func (e *unavailableError) Error() string        { return "consent: " + e.why }
+func (e *unavailableError) Is(target error) bool { return target == ErrUnavailable }
+
+// Reason says why in words fit for an answer; it never holds request data.
+func (e *unavailableError) Reason() string { return e.why }
+
+// Why returns the safe text of an error that wraps ErrUnavailable.
+func Why(err error) string {
+	var u *unavailableError
+	if errors.As(err, &u) {
+		return u.why
+	}
+	return "the ledger cannot be reached"
+}
+
+// Kind says what an entry of the ledger is about. The numbers are on disk.
+type Kind uint8
+
+// The kinds of entries.
+const (
+	KindConsent     Kind = 1 // a person's consent record
+	KindPolicy      Kind = 2 // a policy, whole
+	KindType        Kind = 3 // publication of a consent type
+	KindAttestation Kind = 4 // documents attested to be about nobody
+	KindOwners      Kind = 5 // change of a document's owners or mentions
+	KindErasure     Kind = 6 // suppression of a person
+)
+
+// A SubjectRow is a person as stored: no identifier in clear.
+type SubjectRow struct {
+	Num           SubjectNum
+	Lookup        [32]byte // HMAC of the tenant's lookup key and the normal form
+	LookupVersion uint8
+	Key           seal.Ref // the vault slot of the person's key
+	Sealed        []byte   // the identifier, sealed under the person's key
+}
+
+// A Row is an entry as stored. Clear columns carry nothing that names a
+// person; Sealed holds the rest under the person's key (or the tenant's
+// payload key where Subject is 0).
+type Row struct {
+	Position     Position
+	Kind         Kind
+	Subject      SubjectNum
+	Type         Type
+	Status       Status
+	Jurisdiction Jurisdiction
+	ActedAt      Time // when the person acted, if the entry says; else 0
+	RecordedAt   Time // the ledger database's clock at commit, never decreasing
+	ExpiresAt    Time // explicit expiry; 0 is none
+	Sealed       []byte
+	Leaf         [32]byte // see Row.leaf
+	MAC          [32]byte // of Leaf under the tenant's MAC key
+}
+
+// A Head is the newest committed position and the database's clock, read
+// together on the primary.
+type Head struct {
+	Position Position
+	Now      Time
+}
+
+// A Remembered is the outcome of a write under an Idempotency-Key. It holds
+// no text and no identifier: Outcome is sealed, Key and Body are MACs.
+type Remembered struct {
+	Key     [32]byte // MAC of credential, route and Idempotency-Key
+	Body    [32]byte // MAC of the body
+	Outcome []byte
+	At      Time
+}
+
+// A Batch is what one Append commits, all or nothing.
+type Batch struct {
+	Subjects []SubjectRow
+	Rows     []Row // positions head+1, head+2, …
+	Remember []Remembered
+}
+
+// Store keeps the ledger's rows. Implementations are internal/sqlite and
+// internal/postgres; the suite is internal/storetest.
+//
+// Every method is safe for concurrent use. Errors of the database come
+// translated and without its text.
+type Store interface {
+	// Head reads the newest committed position and the clock, on the primary,
+	// with a read that is sent after the call. It never answers from a cache
+	// that another process could make stale.
+	Head(ctx context.Context, t TenantID) (Head, error)
+
+	// Subjects calls f with every subject of t, in no particular order.
+	Subjects(ctx context.Context, t TenantID, f func(SubjectRow) error) error
+
+	// SubjectsBy returns the subjects of t with these numbers; absent ones are left out.
+	SubjectsBy(ctx context.Context, t TenantID, nums []SubjectNum) ([]SubjectRow, error)
+
+	// SubjectByLookup returns the subject with that lookup key.
+	SubjectByLookup(ctx context.Context, t TenantID, lookup [32]byte) (SubjectRow, bool, error)
+
+	// Rows calls f with every committed entry after a position, ascending.
+	Rows(ctx context.Context, t TenantID, after Position, f func(Row) error) error
+
+	// History returns at most limit entries of a subject with a position
+	// below before (0: from the newest), newest first.
+	History(ctx context.Context, t TenantID, s SubjectNum, before Position, limit int) ([]Row, error)
+
+	// Append locks t's head (ErrUnknownTenant when absent), calls prepare
+	// with it, and commits the batch it returns, durably, in one transaction.
+	// Rows must continue the head without a gap. An error of prepare rolls
+	// back and is returned as it is. An empty batch commits nothing. prepare
+	// may be called again after a serialisation conflict. prepare may read
+	// through the Store's other methods: it sees every committed row.
+	// ErrSubjectExists and ErrRemembered report unique conflicts. After any
+	// other error the transaction may have happened: the caller reads Head.
+	Append(ctx context.Context, t TenantID, prepare func(Head) (Batch, error)) error
+
+	// Recall returns what Append, or a commit of the catalogue, remembered
+	// under a key in the last 24 hours.
+	Recall(ctx context.Context, t TenantID, key [32]byte) (Remembered, bool, error)
+}
+
+// A JournalRecord is one entry as the vault's journal keeps it: its leaf, and
+// for restrictions, suppressions and key events the whole row and the
+// subject's lookup, so that a restored ledger can be replayed.
+type JournalRecord struct {
+	Position Position
+	Leaf     [32]byte
+	Kind     Kind
+	Payload  []byte // sealed by the vault; may be empty
+}
+
+// Vault keeps keys and the journal, apart from the data. It is implemented
+// over internal/vault.
+type Vault interface {
+	// Keys returns a tenant's keys; false when the tenant is unknown.
+	Keys(t TenantID) (Keys, bool)
+
+	// NewSubjectKeys makes n fresh keys, durable before it returns.
+	NewSubjectKeys(n int) ([]seal.Key, []seal.Ref, error)
+
+	// SubjectKey opens a subject's key; an error when it is gone.
+	SubjectKey(ref seal.Ref) (seal.Key, error)
+
+	// Destroy destroys keys, durably. Repeatable.
+	Destroy(refs ...seal.Ref) error
+
+	// JournalHead is the newest position in the journal, 0 for none.
+	JournalHead(t TenantID) Position
+
+	// JournalLeaf returns the leaf at a position the journal has.
+	JournalLeaf(t TenantID, p Position) ([32]byte, error)
+
+	// AppendJournal appends records that continue the head without a gap,
+	// durable before it returns. After an error it is not known what became
+	// durable; MendJournal reopens the journal and makes JournalHead true again.
+	AppendJournal(t TenantID, recs []JournalRecord) error
+	MendJournal() error
+}
+
+// Keys are the keys of a tenant that consent uses.
+type Keys struct {
+	Lookup, Suppression, MAC, Payload seal.Key
+}

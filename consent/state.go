@@ -1,0 +1,173 @@
+package consent
+
+// state is what the ledger says about one person: a fold over their entries
+// in the order of positions. Only apply changes it.
+type state struct {
+	num          SubjectNum
+	ord          uint32 // index in masks
+	jurisdiction Jurisdiction
+	suppressed   bool // erased; a later grant lets the person return, per purpose
+	suppressedAt Time
+	purposes     map[string]*purposeState
+}
+
+// purposeState is what a person said about one purpose, across its versions.
+type purposeState struct {
+	current     effective // newest effective granted, denied, revoked or objected
+	restriction effective // newest effective restricted or unrestricted
+
+	refusal    Status // the current refusal; StatusNone when there is none
+	refused    bool   // there was ever one: silence no longer permits
+	refusedAt  Time   // the newest refusal's time; a grant not later than it is late
+	restricted bool
+	returned   bool    // granted after a suppression
+	grants     []grant // since the newest refusal, one a version
+}
+
+// effective is an entry that changed something.
+type effective struct {
+	position Position
+	recorded Time
+	status   Status
+	typ      Type
+	at       Time // when the person acted, or when it was recorded
+	explicit Time // the explicit expiry
+	until    Time // the expiry it has by itself and by its type
+}
+
+type grant struct {
+	typ   Type
+	at    Time
+	until Time // its own expiry and its type's validity; 0 is never
+}
+
+func (s *state) purpose(name string) *purposeState {
+	p := s.purposes[name]
+	if p == nil {
+		if s.purposes == nil {
+			s.purposes = make(map[string]*purposeState, 2)
+		}
+		p = &purposeState{}
+		s.purposes[name] = p
+	}
+	return p
+}
+
+// clone copies a state deeply: a batch tries its entries on copies.
+func (s *state) clone() *state {
+	c := *s
+	c.purposes = make(map[string]*purposeState, len(s.purposes))
+	for name, p := range s.purposes {
+		cp := *p
+		cp.grants = append([]grant(nil), p.grants...)
+		c.purposes[name] = &cp
+	}
+	return &c
+}
+
+// apply folds one entry in. It reports whether the entry changed anything: a
+// late grant does not.
+func (s *state) apply(row Row, reg *registry) bool {
+	switch row.Kind {
+	case KindErasure:
+		s.suppress(row)
+		return true
+	case KindConsent:
+	default:
+		return false
+	}
+	p := s.purpose(row.Type.Purpose)
+	e := entryOf(row, reg)
+	switch {
+	case row.Status.Refusal():
+		p.refusal, p.refused = row.Status, true
+		p.refusedAt = max(p.refusedAt, e.at)
+		p.grants = nil
+		p.current = e
+	case row.Status == Granted:
+		// Late and replayed grants never win. One without a time of its own
+		// is ordered by position alone.
+		if row.ActedAt != 0 && (p.refused && row.ActedAt <= p.refusedAt || s.suppressed && row.ActedAt <= s.suppressedAt) {
+			return false
+		}
+		p.refusal = StatusNone
+		p.returned = s.suppressed
+		p.grant(grant{e.typ, e.at, e.until})
+		p.current = e
+	case row.Status == Restricted:
+		p.restricted = true
+		p.restriction = e
+	case row.Status == Unrestricted:
+		// It widens what may be done, so a late one loses as well.
+		if row.ActedAt != 0 && p.restricted && row.ActedAt <= p.restriction.at {
+			return false
+		}
+		p.restricted = false
+		p.restriction = e
+	default:
+		return false
+	}
+	if row.Jurisdiction != "" {
+		s.jurisdiction = row.Jurisdiction
+	}
+	return true
+}
+
+// grant keeps one grant a version: the newest.
+func (p *purposeState) grant(g grant) {
+	for i := range p.grants {
+		if p.grants[i].typ == g.typ {
+			p.grants[i] = g
+			return
+		}
+	}
+	p.grants = append(p.grants, g)
+}
+
+func (s *state) suppress(row Row) {
+	s.suppressed = true
+	s.suppressedAt = max(s.suppressedAt, row.RecordedAt, row.ActedAt)
+	for _, p := range s.purposes {
+		p.grants, p.returned = nil, false
+	}
+}
+
+func entryOf(row Row, reg *registry) effective {
+	e := effective{position: row.Position, recorded: row.RecordedAt, status: row.Status, typ: row.Type, at: row.ActedAt, explicit: row.ExpiresAt, until: row.ExpiresAt}
+	if e.at == 0 {
+		e.at = row.RecordedAt
+	}
+	if t := reg.types[row.Type]; t != nil && t.validity != 0 && row.Status == Granted {
+		if byType := e.at + Time(t.validity); e.until == 0 || byType < e.until {
+			e.until = byType
+		}
+	}
+	return e
+}
+
+// repeats returns the entry that a new one would only repeat: the effective
+// one of the same person and purpose with the same status, type, jurisdiction
+// and expiry. A refusal with a later time of its own says something new: it
+// raises the bar for late grants.
+func (s *state) repeats(row Row, reg *registry) (effective, bool) {
+	p := s.purposes[row.Type.Purpose]
+	if p == nil || row.Kind != KindConsent {
+		return effective{}, false
+	}
+	cur := p.current
+	if row.Status == Restricted || row.Status == Unrestricted {
+		cur = p.restriction
+	} else if s.suppressed && !p.returned && row.Status == Granted {
+		return effective{}, false // what was granted before the erasure is void
+	}
+	e := entryOf(row, reg)
+	switch {
+	case cur.status != row.Status || cur.typ != row.Type || cur.until != e.until:
+		return effective{}, false
+	case row.Jurisdiction != "" && row.Jurisdiction != s.jurisdiction:
+		return effective{}, false
+	case row.Status != Granted && row.ActedAt > cur.at:
+		return effective{}, false
+	}
+	return cur, true
+}

@@ -1,0 +1,200 @@
+package consent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/assent-gateway/assent/internal/seal"
+)
+
+// tenant is one tenant's ledger in memory: a fold over its entries up to
+// applied. mu guards everything below it; catching is held while rows are
+// read and applied, so that two readers do not do the same work.
+type tenant struct {
+	id   TenantID
+	keys Keys
+
+	catching sync.Mutex
+	queue    queue
+	closed   atomic.Pointer[closure] // nil: open
+
+	mu       sync.RWMutex
+	applied  Position
+	clock    Time // the newest database clock seen; never goes back
+	recorded Time // of the newest entry
+	rules    rules
+	states   []*state // by ordinal
+	byNum    map[SubjectNum]*state
+	who      map[SubjectNum]subjectRef
+	byLookup map[[32]byte]SubjectNum
+	masks    map[maskKey]*mask
+}
+
+// subjectRef is what is needed to name and to seal for a person.
+type subjectRef struct {
+	lookup [32]byte
+	key    seal.Ref
+}
+
+// closure says why a ledger is closed and whether it may be mended in place.
+type closure struct {
+	err     error
+	mending bool
+}
+
+func newTenant(id TenantID, keys Keys) *tenant {
+	return &tenant{
+		id: id, keys: keys,
+		rules:    rules{registry: newRegistry()},
+		byNum:    map[SubjectNum]*state{},
+		who:      map[SubjectNum]subjectRef{},
+		byLookup: map[[32]byte]SubjectNum{},
+		masks:    map[maskKey]*mask{},
+	}
+}
+
+// lookup is the keyed name under which a person is found.
+func (t *tenant) lookup(s Subject) [32]byte {
+	return seal.MAC(t.keys.Lookup, "assent subject", []byte(s.Reveal()))
+}
+
+func (t *tenant) addSubject(row SubjectRow) {
+	t.who[row.Num] = subjectRef{row.Lookup, row.Key}
+	t.byLookup[row.Lookup] = row.Num
+}
+
+// find returns a person's number and state; nil when there are no entries.
+func (t *tenant) find(s Subject) (SubjectNum, *state) {
+	num := t.byLookup[t.lookup(s)]
+	return num, t.byNum[num]
+}
+
+// apply folds a verified row in. The caller holds mu for writing. Rows come
+// in order; one that was applied already is passed over, a gap is an error.
+func (t *tenant) apply(row Row, body func() ([]byte, error)) error {
+	if row.Position <= t.applied {
+		return nil
+	}
+	if row.Position != t.applied+1 {
+		return fmt.Errorf("%w: a gap before an entry", ErrTampered)
+	}
+	everyone := false
+	switch row.Kind {
+	case KindPolicy, KindType:
+		plain, err := body()
+		if err != nil {
+			return fmt.Errorf("%w: open an entry of the tenant", ErrTampered)
+		}
+		if err := t.applyRules(row, plain); err != nil {
+			return err
+		}
+		everyone = true
+	case KindConsent, KindErasure:
+		s := t.byNum[row.Subject]
+		if s == nil {
+			s = &state{num: row.Subject, ord: uint32(len(t.states))}
+			t.states = append(t.states, s)
+			t.byNum[row.Subject] = s
+		}
+		s.apply(row, &t.rules.registry)
+		for k, m := range t.masks {
+			t.refresh(k, m, s)
+		}
+	}
+	t.applied = row.Position
+	t.recorded = max(t.recorded, row.RecordedAt)
+	if everyone {
+		for k, m := range t.masks {
+			t.rebuild(k, m)
+		}
+	}
+	return nil
+}
+
+func (t *tenant) applyRules(row Row, plain []byte) error {
+	if row.Kind == KindType {
+		pub, err := decodeType(plain)
+		if err != nil {
+			return fmt.Errorf("%w: a consent type", ErrTampered)
+		}
+		t.rules.registry.publish(pub, row.Position)
+		return nil
+	}
+	p, err := ParsePolicy(plain)
+	if err != nil {
+		return fmt.Errorf("%w: a policy", ErrTampered)
+	}
+	t.rules.policy = p
+	for _, pub := range p.ConsentTypes {
+		t.rules.registry.publish(pub, row.Position)
+	}
+	return nil
+}
+
+// body opens the sealed part of a row of the tenant itself.
+func (t *tenant) body(row Row) func() ([]byte, error) {
+	return func() ([]byte, error) { return seal.Open(t.keys.Payload, row.Sealed, rowAAD(t.id, row.Position)) }
+}
+
+var errEnough = errors.New("consent: enough rows")
+
+// catchUp applies committed rows up to head.
+func (l *Ledger) catchUp(ctx context.Context, t *tenant, head Position) error {
+	t.mu.RLock()
+	applied := t.applied
+	t.mu.RUnlock()
+	if applied >= head {
+		return nil
+	}
+	t.catching.Lock()
+	defer t.catching.Unlock()
+	t.mu.RLock()
+	applied = t.applied
+	t.mu.RUnlock()
+	var rows []Row
+	var strangers []SubjectNum
+	if applied >= head {
+		return nil
+	}
+	err := l.store.Rows(ctx, t.id, applied, func(r Row) error {
+		if r.Position > head {
+			return errEnough // committed after the head was read: not ours to show
+		}
+		if !r.verify(t.keys.MAC) {
+			return ErrTampered
+		}
+		rows = append(rows, r)
+		return nil
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		return err
+	}
+	if len(rows) < int(head-applied) {
+		return fmt.Errorf("%w: entries are missing", ErrTampered)
+	}
+	t.mu.RLock()
+	for _, r := range rows {
+		if _, known := t.who[r.Subject]; r.Subject != 0 && !known {
+			strangers = append(strangers, r.Subject)
+		}
+	}
+	t.mu.RUnlock()
+	people, err := l.store.SubjectsBy(ctx, t.id, strangers)
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, p := range people {
+		t.addSubject(p)
+	}
+	for _, r := range rows {
+		if err := t.apply(r, t.body(r)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,5 @@
+//go:build !amd64
+
+package embedded
+
+func pickKernel() kernel { return dotGeneric }

@@ -1,0 +1,78 @@
+package httpapi
+
+import (
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// maxBody is the largest body, and the longest line of a stream, in bytes.
+const maxBody = 8 << 20
+
+// mediaType returns the body's type without parameters, "" when there is none.
+func (c *call) mediaType() (string, error) {
+	value := c.r.Header.Get("Content-Type")
+	if enc := c.r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+		return "", errMediaType
+	}
+	if value == "" {
+		return "", nil
+	}
+	name, params, err := mime.ParseMediaType(value)
+	if err != nil {
+		return "", errMediaType
+	}
+	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
+		return "", errMediaType
+	}
+	return name, nil
+}
+
+const ndjson = "application/x-ndjson"
+
+// body reads a JSON body whole. A missing type is JSON.
+func (c *call) body() ([]byte, error) {
+	name, err := c.mediaType()
+	if err != nil {
+		return nil, err
+	}
+	if name != "" && name != "application/json" {
+		return nil, errMediaType
+	}
+	raw, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
+	if err != nil {
+		var size *http.MaxBytesError
+		if errors.As(err, &size) {
+			return nil, errTooLarge
+		}
+		return nil, invalid("", "the body ended before its length")
+	}
+	return raw, nil
+}
+
+// read decodes a JSON body.
+func (c *call) read(into any) error {
+	raw, err := c.body()
+	if err != nil {
+		return err
+	}
+	return decode(raw, into)
+}
+
+// quality reads the weight of an element of Accept; 1 without one.
+func quality(params string) float64 {
+	for _, p := range strings.Split(params, ";") {
+		name, value, _ := strings.Cut(strings.TrimSpace(p), "=")
+		if strings.EqualFold(name, "q") {
+			q, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			if err != nil || q < 0 || q > 1 {
+				return 0
+			}
+			return q
+		}
+	}
+	return 1
+}

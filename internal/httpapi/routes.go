@@ -1,0 +1,103 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/assent-gateway/assent/internal/credential"
+)
+
+// A route is one line of the table below: what may be asked, which scope it
+// needs, and which query parameters it knows.
+type route struct {
+	method, path string
+	need         need
+	query        []string
+	handle       func(*call) error
+}
+
+// need says who may call a route.
+type need struct {
+	level level
+	anyOf credential.Scopes
+}
+
+type level uint8
+
+const (
+	scoped    level = iota // a key with one of anyOf
+	public                 // everybody
+	anyKey                 // every valid key
+	bootstrap              // the bootstrap key alone
+)
+
+func oneOf(s credential.Scopes) need { return need{scoped, s} }
+
+func (n need) check(k *credential.Key) error {
+	switch n.level {
+	case public, anyKey:
+		return nil
+	case bootstrap:
+		if k.Bootstrap {
+			return nil
+		}
+	case scoped:
+		if k.Scopes.HasAny(n.anyOf) {
+			return nil
+		}
+	}
+	return errScope
+}
+
+// routes is every route there is. A test compares it with what Gin serves and
+// with openapi.yaml.
+func (a *api) routes() []route {
+	const get, post, put, del = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete
+	var (
+		search    = oneOf(credential.Search)
+		ingest    = oneOf(credential.Ingest)
+		setUp     = oneOf(credential.Ingest | credential.Admin)
+		read      = oneOf(credential.ConsentRead)
+		write     = oneOf(credential.ConsentWrite)
+		publish   = oneOf(credential.ConsentWrite | credential.Admin)
+		admin     = oneOf(credential.Admin)
+		everybody = need{level: public}
+		holders   = need{level: anyKey}
+		operator  = need{level: bootstrap}
+	)
+	out := []route{
+		{get, "/healthz", everybody, nil, (*call).health},
+		{get, "/readyz", everybody, nil, (*call).ready},
+		{get, "/openapi.yaml", everybody, nil, (*call).openAPI},
+
+		{post, "/v1/tenants", operator, nil, (*call).createTenant},
+		{post, "/v1/keys", admin, nil, (*call).createKey},
+		{get, "/v1/keys", admin, nil, (*call).listKeys},
+		{del, "/v1/keys/:id", admin, nil, (*call).revokeKey},
+
+		{put, "/v1/collections/:c", setUp, nil, (*call).putCollection},
+		{get, "/v1/collections", holders, nil, (*call).listCollections},
+		{get, "/v1/collections/:c", holders, nil, (*call).getCollection},
+		{del, "/v1/collections/:c", setUp, nil, (*call).dropCollection},
+
+		{post, "/v1/collections/:c/documents", ingest, nil, (*call).ingest},
+		{get, "/v1/collections/:c/documents/:id", search, []string{"purpose"}, (*call).getDocument},
+		{del, "/v1/collections/:c/documents/:id", ingest, nil, (*call).deleteDocument},
+		{post, "/v1/collections/:c/search", search, nil, (*call).search},
+		{post, "/v1/passages/check", search, nil, (*call).checkPassages},
+
+		{put, "/v1/consent-types/:type", publish, nil, (*call).publishType},
+		{get, "/v1/consent-types", holders, nil, (*call).listTypes},
+	}
+	// The three seeds' paths answer without the version, too.
+	for _, prefix := range []string{"/v1/consent", "/consent"} {
+		out = append(out,
+			route{post, prefix, write, nil, (*call).recordConsent},
+			route{post, prefix + "/query", read, nil, (*call).queryConsent},
+			route{post, prefix + "/decide", read, nil, (*call).decide},
+			route{get, prefix + "/:user", read, nil, (*call).getConsent},
+			route{get, prefix + "/:user/history", read, []string{"limit", "cursor"}, (*call).history},
+			route{get, prefix + "/:user/:type", read, nil, (*call).getGranted},
+		)
+	}
+	return out
+}

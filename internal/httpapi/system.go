@@ -1,0 +1,36 @@
+package httpapi
+
+import (
+	_ "embed"
+	"errors"
+	"net/http"
+
+	"github.com/assent-gateway/assent/consent"
+)
+
+//go:embed openapi.yaml
+var openAPI []byte
+
+type healthOut struct {
+	Status string `json:"status"`
+}
+
+// health answers whenever the process does.
+func (c *call) health() error { return c.json(http.StatusOK, healthOut{"alive"}) }
+
+// ready answers 200 when the gateway may serve.
+func (c *call) ready() error {
+	err := c.Ready(c.ctx())
+	switch {
+	case err == nil:
+		return c.json(http.StatusOK, healthOut{"ready"})
+	case errors.Is(err, consent.ErrUnavailable):
+		return err
+	}
+	return errDependency
+}
+
+func (c *call) openAPI() error {
+	c.answer(http.StatusOK, "application/yaml", openAPI)
+	return nil
+}

@@ -1,0 +1,49 @@
+package seal
+
+import "crypto/sha256"
+
+// HMAC (RFC 2104) and HKDF (RFC 5869) over SHA-256, written out because one
+// call of crypto/hkdf allocates a dozen times and a gateway that starts makes
+// millions; sha256.Sum256 over a stack buffer allocates nothing.
+// TestDerivationsMatchTheStandardLibrary holds them to crypto/hmac and
+// crypto/hkdf.
+
+const blockSize = 64
+
+// hmac256 returns HMAC-SHA256. key is at most one block long: longer ones
+// would have to be hashed first, and no caller has one.
+func hmac256(key, msg []byte) [32]byte {
+	if len(key) > blockSize {
+		panic("seal: HMAC key longer than a block")
+	}
+	var stack [blockSize + 512]byte
+	inner := append(stack[:0], pad(key, 0x36)...)
+	sum := sha256.Sum256(append(inner, msg...))
+	var outer [blockSize + 32]byte
+	copy(outer[:], pad(key, 0x5c))
+	copy(outer[blockSize:], sum[:])
+	return sha256.Sum256(outer[:])
+}
+
+func pad(key []byte, with byte) []byte {
+	var block [blockSize]byte
+	copy(block[:], key)
+	for i := range block {
+		block[i] ^= with
+	}
+	return block[:]
+}
+
+// extract is HKDF-Extract; a nil salt is a block of zeros (RFC 5869 §2.2).
+func extract(salt, ikm []byte) [32]byte { return hmac256(salt, ikm) }
+
+// expand is HKDF-Expand into out, at most 255 blocks of 32 bytes.
+func expand(out []byte, prk [32]byte, info []byte) {
+	var stack [32 + 256 + 1]byte
+	var block [32]byte
+	for i, n := byte(1), 0; len(out) > 0; i++ {
+		msg := append(append(append(stack[:0], block[:n]...), info...), i)
+		block = hmac256(prk[:], msg)
+		out, n = out[copy(out, block[:]):], len(block)
+	}
+}

@@ -1,0 +1,24 @@
+package sqlite
+
+import "context"
+
+// VaultID returns the id of the vault this database belongs to; nil when none
+// was set.
+func (db *DB) VaultID(ctx context.Context) (id []byte, err error) {
+	const doing = "read the vault's id"
+	err = db.reading(doing, func() error {
+		_, err := one(ctx, db.readers, doing, `SELECT value FROM meta WHERE name = 'vault_id'`, nil, &id)
+		return err
+	})
+	return id, err
+}
+
+// SetVaultID stores the id of the vault this database belongs to, in place of
+// any earlier one. An id is not empty.
+func (db *DB) SetVaultID(ctx context.Context, id []byte) error {
+	return db.write(ctx, "store the vault's id", func(x *tx) error {
+		_, err := x.change(`INSERT INTO meta (name, value) VALUES ('vault_id', ?)
+			ON CONFLICT (name) DO UPDATE SET value = excluded.value`, id)
+		return err
+	})
+}

@@ -1,0 +1,231 @@
+package vault
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/assent-gateway/assent/internal/seal"
+)
+
+// TenantKeys are the long-lived secrets of one tenant, each for one use. They
+// are redacted in fmt and slog, with the same limit as a seal.Key: not as an
+// unexported field of another struct (keep the tenant's id there, and ask).
+type TenantKeys struct {
+	Lookup      seal.Key // keyed lookup of identifiers
+	Suppression seal.Key // the mark that stays after erasure
+	MAC         seal.Key // of ledger rows above the newest checkpoint
+	Payload     seal.Key // sealed columns that belong to no one subject
+	Journal     seal.Key // payloads of journal records
+	Index       seal.Key // keyed terms and tokens of indexes
+	Signing     [32]byte // Ed25519 seed (RFC 8032)
+}
+
+const redactedTenant = "vault.TenantKeys(redacted)"
+
+// Format prints a placeholder, whatever the verb.
+func (TenantKeys) Format(f fmt.State, _ rune) { io.WriteString(f, redactedTenant) }
+
+// GoString is for callers that ask for it without fmt.
+func (TenantKeys) GoString() string { return redactedTenant }
+
+// LogValue keeps the keys out of slog.
+func (TenantKeys) LogValue() slog.Value { return slog.StringValue(redactedTenant) }
+
+// MarshalText keeps the keys out of encoding/json.
+func (TenantKeys) MarshalText() ([]byte, error) { return []byte(redactedTenant), nil }
+
+// all lists the keys in the order in which they rest on disk.
+func (t *TenantKeys) all() []*seal.Key {
+	return []*seal.Key{
+		&t.Lookup, &t.Suppression, &t.MAC, &t.Payload, &t.Journal, &t.Index,
+		(*seal.Key)(&t.Signing),
+	}
+}
+
+// keyring is what the file of that name holds: header ‖ epoch u32 ‖ box, the
+// box sealed under the key of that epoch, with what stands before it as
+// additional data. In the box: system key, then per tenant length u8, id, keys.
+type keyring struct {
+	epoch   uint32
+	system  seal.Key
+	tenants map[string]*TenantKeys
+}
+
+const (
+	tenantKeys   = 7
+	maxTenantID  = 255
+	keyringLabel = "vault/keyring"
+)
+
+// AddTenant makes keys for the tenant, which are durable on return. It does
+// nothing for one that has them. After an error the tenant has no keys in this
+// process; on disk it may have some, which nobody was given: another call
+// replaces them.
+func (v *Vault) AddTenant(id string) error {
+	if len(id) == 0 || len(id) > maxTenantID {
+		return fmt.Errorf("vault: tenant id must have 1 to %d bytes", maxTenantID)
+	}
+	v.adding.Lock()
+	defer v.adding.Unlock()
+	old := v.keyring.Load()
+	if _, ok := old.tenants[id]; ok {
+		return nil
+	}
+	added := new(TenantKeys)
+	for _, k := range added.all() {
+		*k = seal.NewKey()
+	}
+	next := &keyring{epoch: old.epoch, system: old.system, tenants: maps.Clone(old.tenants)}
+	next.tenants[id] = added
+	if err := next.store(v.dir, v.id, v.epochs[next.epoch](), v.opt); err != nil {
+		return err
+	}
+	v.keyring.Store(next)
+	return nil
+}
+
+// Tenant returns the tenant's keys; false when it was never added.
+func (v *Vault) Tenant(id string) (TenantKeys, bool) {
+	if t, ok := v.keyring.Load().tenants[id]; ok {
+		return *t, true
+	}
+	return TenantKeys{}, false
+}
+
+func (v *Vault) known(id string) bool {
+	_, ok := v.keyring.Load().tenants[id]
+	return ok
+}
+
+// Tenants lists the ids of all tenants, in byte order.
+func (v *Vault) Tenants() []string {
+	return slices.Sorted(maps.Keys(v.keyring.Load().tenants))
+}
+
+// System returns the key for what lies outside every tenant.
+func (v *Vault) System() seal.Key { return v.keyring.Load().system }
+
+func (k *keyring) store(dir string, id [16]byte, epochKey seal.Key, o Options) error {
+	plain := slices.Clone(k.system[:])
+	for _, tenant := range slices.Sorted(maps.Keys(k.tenants)) {
+		plain = append(append(plain, byte(len(tenant))), tenant...)
+		for _, key := range k.tenants[tenant].all() {
+			plain = append(plain, key[:]...)
+		}
+	}
+	defer clear(plain)
+	front := binary.BigEndian.AppendUint32(header(keyringMagic, id), k.epoch)
+	content := seal.AppendSeal(slices.Clone(front), seal.Derive(epochKey, keyringLabel), plain, front)
+	return replace(dir, keyringFile, content, o)
+}
+
+func parseKeyring(plain []byte, epoch uint32) (*keyring, bool) {
+	k := &keyring{epoch: epoch, tenants: map[string]*TenantKeys{}}
+	if len(plain) < len(k.system) {
+		return nil, false
+	}
+	plain = plain[copy(k.system[:], plain):]
+	for len(plain) > 0 {
+		n := int(plain[0])
+		if len(plain) < 1+n+tenantKeys*len(seal.Key{}) {
+			return nil, false
+		}
+		t := new(TenantKeys)
+		tenant, rest := string(plain[1:1+n]), plain[1+n:]
+		for _, key := range t.all() {
+			rest = rest[copy(key[:], rest):]
+		}
+		k.tenants[tenant], plain = t, rest
+	}
+	return k, true
+}
+
+// loadKeyring reads keyring and epoch keys, and the vault's id from the
+// keyring's header.
+func loadKeyring(dir string) (*keyring, [16]byte, map[uint32]func() seal.Key, error) {
+	var id [16]byte
+	content, err := os.ReadFile(filepath.Join(dir, keyringFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, id, nil, damaged(keyringFile, 0, "missing")
+	}
+	if err != nil {
+		return nil, id, nil, fmt.Errorf("vault: %w", err)
+	}
+	if id, err = checkHeader(keyringFile, keyringMagic, content); err != nil {
+		return nil, id, nil, err
+	}
+	const front = headerSize + 4
+	if len(content) < front {
+		return nil, id, nil, damaged(keyringFile, headerSize, "cut short")
+	}
+	epochs, err := loadEpochs(dir, id)
+	if err != nil {
+		return nil, id, nil, err
+	}
+	epoch := binary.BigEndian.Uint32(content[headerSize:])
+	key, ok := epochs[epoch]
+	if !ok {
+		return nil, id, nil, damaged(epochFile(epoch), 0, "missing, and the keyring is sealed under it")
+	}
+	plain, err := seal.Open(seal.Derive(key(), keyringLabel), content[front:], content[:front])
+	if err != nil {
+		return nil, id, nil, damaged(keyringFile, front, "does not open")
+	}
+	defer clear(plain)
+	k, ok := parseKeyring(plain, epoch)
+	if !ok {
+		return nil, id, nil, damaged(keyringFile, front, "malformed")
+	}
+	return k, id, epochs, nil
+}
+
+func epochFile(n uint32) string { return epochPrefix + strconv.FormatUint(uint64(n), 10) }
+
+// encodeEpoch: header ‖ epoch u32 ‖ key 32 ‖ crc32c.
+func encodeEpoch(id [16]byte, n uint32, key seal.Key) []byte {
+	b := binary.BigEndian.AppendUint32(header(epochMagic, id), n)
+	b = append(b, key[:]...)
+	return binary.BigEndian.AppendUint32(b, checksum(b))
+}
+
+// loadEpochs reads every epoch key there is: during a rotation there are two.
+func loadEpochs(dir string, id [16]byte) (map[uint32]func() seal.Key, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("vault: %w", err)
+	}
+	epochs := map[uint32]func() seal.Key{}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), epochPrefix) {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			return nil, fmt.Errorf("vault: %w", err)
+		}
+		got, err := checkHeader(e.Name(), epochMagic, b)
+		if err != nil {
+			return nil, err
+		}
+		const size = headerSize + 4 + 32 + 4
+		if len(b) != size || checksum(b[:size-4]) != binary.BigEndian.Uint32(b[size-4:]) {
+			return nil, damaged(e.Name(), headerSize, "checksum")
+		}
+		n := binary.BigEndian.Uint32(b[headerSize:])
+		if got != id || e.Name() != epochFile(n) {
+			return nil, damaged(e.Name(), 0, "belongs elsewhere")
+		}
+		epochs[n] = seal.Hold(seal.Key(b[headerSize+4:]))
+	}
+	return epochs, nil
+}

@@ -1,0 +1,122 @@
+package vault
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"syscall"
+	"testing"
+
+	"github.com/assent-gateway/assent/internal/seal"
+)
+
+// TestMain lets the test binary be the process that is killed, too.
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("ASSENT_TEST_VAULT"); dir != "" {
+		fmt.Fprintln(os.Stderr, victim(dir, os.Getenv("ASSENT_TEST_DO"), os.Getenv("ASSENT_TEST_KILL_AT")))
+		os.Exit(1) // it should not have come to this
+	}
+	os.Exit(m.Run())
+}
+
+// victim does one thing in the vault at dir and kills itself at the step.
+func victim(dir, do, at string) error {
+	v, err := Open(dir, Options{Fault: func(op string) error {
+		if op == at {
+			syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {}
+		}
+		return nil
+	}})
+	if err != nil {
+		return err
+	}
+	switch do {
+	case "append":
+		err = v.Append(records("t", 3, 4))
+	case "put":
+		_, err = v.Put([]NewKey{{Key: seal.NewKey()}, {Key: seal.NewKey()}})
+	case "sweep": // as Destroy, of all but slot 0
+		_, err = v.Sweep(func(r seal.Ref) bool { return r.Slot == 0 })
+	case "tenant":
+		err = v.AddTenant("u")
+	}
+	return fmt.Errorf("%s survived %s: %v", do, at, err)
+}
+
+func TestKilledAtEveryStep(t *testing.T) {
+	t.Parallel()
+	type state struct {
+		Head          uint64
+		Used, Tenants int
+	}
+	before := state{Head: 2, Used: 3, Tenants: 1}
+	for _, c := range []struct {
+		do, at string
+		want   state // what the next process finds
+	}{
+		{"append", "journal.write", before},
+		{"append", "journal.sync", state{4, 3, 1}},
+		{"append", "journal.synced", state{4, 3, 1}},
+		{"put", "slots.write", before},
+		{"put", "slots.sync", state{2, 5, 1}},
+		{"put", "slots.synced", state{2, 5, 1}},
+		{"sweep", "slots.write", before},
+		{"sweep", "slots.sync", state{2, 1, 1}},
+		{"sweep", "slots.synced", state{2, 1, 1}},
+		{"tenant", "keyring.write", before},
+		{"tenant", "keyring.renamed", state{2, 3, 2}},
+	} {
+		t.Run(c.do+" at "+c.at, func(t *testing.T) {
+			t.Parallel()
+			v, _ := newVault(t)
+			keys := []NewKey{{Key: seal.NewKey()}, {Key: seal.NewKey()}, {Key: seal.NewKey()}}
+			refs := put(t, v, keys...)
+			appendTo(t, v, records("t", 1, 2)...)
+			tenant, _ := v.Tenant("t")
+			v.Close()
+
+			cmd := exec.Command(os.Args[0])
+			cmd.Env = append(os.Environ(), "ASSENT_TEST_VAULT="+v.Dir(), "ASSENT_TEST_DO="+c.do, "ASSENT_TEST_KILL_AT="+c.at)
+			out, err := cmd.CombinedOutput()
+			if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
+				t.Fatalf("not killed: %v %s", err, out)
+			}
+
+			v, err = Open(v.Dir(), Options{}) // the lock died with its holder
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { v.Close() })
+			used, _ := v.Slots()
+			if got := (state{v.Head("t"), used, len(v.Tenants())}); got != c.want {
+				t.Errorf("found %+v, want %+v", got, c.want)
+			}
+			wantJournal(t, v, "t", c.want.Head)
+			if again, _ := v.Tenant("t"); again != tenant {
+				t.Error("the tenant's keys changed")
+			}
+			wantKey(t, v, refs[0], nil, keys[0].Key)
+			if c.do != "sweep" {
+				wantKey(t, v, refs[2], nil, keys[2].Key)
+			}
+
+			// Those who repair it come to the same end, whatever was found.
+			if _, err := v.Sweep(func(r seal.Ref) bool { return slices.Contains(refs, r) }); err != nil {
+				t.Error(err)
+			}
+			if c.want.Head < 4 {
+				appendTo(t, v, records("t", 3, 4)...)
+			}
+			if err := v.Destroy(refs[1:]...); err != nil {
+				t.Error(err)
+			}
+			if err := v.AddTenant("u"); err != nil {
+				t.Error(err)
+			}
+			wantJournal(t, v, "t", 4)
+			wantCounts(t, v, 1, growth-1)
+		})
+	}
+}

@@ -1,0 +1,90 @@
+package vault
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/internal/seal"
+	"github.com/assent-gateway/assent/retrieval"
+)
+
+// Consent returns the vault as the ledger's port.
+func (v *Vault) Consent() consent.Vault { return ledgerPort{v} }
+
+// Records returns the vault as the port of documents' record keys.
+func (v *Vault) Records() retrieval.Records { return recordPort{v} }
+
+// CatalogueKeys returns a tenant's keys for the catalogue; false when unknown.
+func (v *Vault) CatalogueKeys(t consent.TenantID) (retrieval.Keys, bool) {
+	k, ok := v.Tenant(string(t))
+	if !ok {
+		return retrieval.Keys{}, false
+	}
+	return retrieval.Keys{
+		Catalogue: seal.Derive(k.Index, "assent catalogue"),
+		Terms:     seal.Derive(k.Index, "assent terms"),
+		Payload:   seal.Derive(k.Payload, "assent catalogue payload"),
+	}, true
+}
+
+type ledgerPort struct{ v *Vault }
+
+func (p ledgerPort) Keys(t consent.TenantID) (consent.Keys, bool) {
+	k, ok := p.v.Tenant(string(t))
+	return consent.Keys{Lookup: k.Lookup, Suppression: k.Suppression, MAC: k.MAC, Payload: k.Payload}, ok
+}
+
+func (p ledgerPort) NewSubjectKeys(n int) ([]seal.Key, []seal.Ref, error) {
+	keys, fresh := make([]seal.Key, n), make([]NewKey, n)
+	for i := range keys {
+		keys[i] = seal.NewKey()
+		fresh[i] = NewKey{Key: keys[i]}
+	}
+	refs, err := p.v.Put(fresh)
+	return keys, refs, err
+}
+
+func (p ledgerPort) SubjectKey(ref seal.Ref) (seal.Key, error) { return p.v.Key(ref, nil) }
+func (p ledgerPort) Destroy(refs ...seal.Ref) error            { return p.v.Destroy(refs...) }
+func (p ledgerPort) MendJournal() error                        { return p.v.Mend() }
+
+func (p ledgerPort) JournalHead(t consent.TenantID) consent.Position {
+	return consent.Position(p.v.Head(string(t)))
+}
+
+func (p ledgerPort) JournalLeaf(t consent.TenantID, pos consent.Position) ([32]byte, error) {
+	leaf, ok, err := p.v.Leaf(string(t), uint64(pos))
+	if err == nil && !ok {
+		err = fmt.Errorf("vault: no such entry in the journal")
+	}
+	return leaf, err
+}
+
+func (p ledgerPort) AppendJournal(t consent.TenantID, recs []consent.JournalRecord) error {
+	out := make([]Record, len(recs))
+	for i, r := range recs {
+		out[i] = Record{Tenant: string(t), Position: uint64(r.Position), Leaf: r.Leaf, Kind: byte(r.Kind), Payload: r.Payload}
+	}
+	return p.v.Append(out)
+}
+
+type recordPort struct{ v *Vault }
+
+func (p recordPort) Put(keys []retrieval.RecordKey) ([]seal.Ref, error) {
+	fresh := make([]NewKey, len(keys))
+	for i, k := range keys {
+		fresh[i] = NewKey{Key: k.Key, Parent: k.Parent}
+	}
+	return p.v.Put(fresh)
+}
+
+func (p recordPort) Open(ref seal.Ref, parent *seal.Key) (seal.Key, error) {
+	k, err := p.v.Key(ref, parent)
+	if errors.Is(err, ErrKeyGone) || errors.Is(err, ErrWrongParent) {
+		return k, retrieval.ErrKeyGone
+	}
+	return k, err
+}
+
+func (p recordPort) Destroy(refs ...seal.Ref) error { return p.v.Destroy(refs...) }

@@ -1,0 +1,284 @@
+package retrieval
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/internal/seal"
+)
+
+// Analyser names the default analyser and its version; a collection is pinned
+// to it at its first document.
+const Analyser = "unicode-1"
+
+// ClientEmbedder is the name of the pin of a collection of supplied vectors.
+const ClientEmbedder = "client"
+
+// Spec is how a collection is set up. All but Dimensions, Keyword and
+// Filterable may change while it holds documents.
+type Spec struct {
+	Dimensions        int                   `json:"dimensions,omitempty"` // 0: the embedder's, or the first document's
+	DefaultVisibility Level                 `json:"default_visibility"`
+	Joint             consent.Joint         `json:"joint_ownership,omitempty"`
+	Mentions          consent.MentionPolicy `json:"mentions,omitempty"`
+	Jurisdiction      consent.Jurisdiction  `json:"jurisdiction,omitempty"`
+	Filterable        []string              `json:"filterable,omitempty"` // nil: every field
+}
+
+// A Collection is a searchable set of documents in a tenant.
+type Collection struct {
+	ID       CollectionID `json:"-"`
+	Name     string       `json:"name"`
+	Spec     Spec         `json:"spec"`
+	Embedder EmbedderPin  `json:"embedder,omitzero"` // zero until the first document
+	Analyser string       `json:"analyser,omitempty"`
+}
+
+// Rule is how the people of its documents combine.
+func (c *Collection) Rule() consent.Rule {
+	return consent.Rule{Joint: c.Spec.Joint, Mentions: c.Spec.Mentions, Default: c.Spec.Jurisdiction}
+}
+
+// ValidCollectionName reports whether s may name a collection:
+// [A-Za-z0-9][A-Za-z0-9._-]{0,127}.
+func ValidCollectionName(s string) bool {
+	if s == "" || len(s) > 128 {
+		return false
+	}
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		alnum := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !alnum && (i == 0 || c != '.' && c != '_' && c != '-') {
+			return false
+		}
+	}
+	return true
+}
+
+func (s Spec) check() error {
+	switch {
+	case s.Dimensions < 0 || s.Dimensions > MaxDimensions:
+		return Invalid("dimensions", "is not between 1 and 4096")
+	case s.DefaultVisibility != Private && s.DefaultVisibility != TenantWide:
+		return Invalid("default_visibility", "is neither private nor tenant")
+	case len(s.Filterable) > MaxMetadataFields:
+		return Invalid("filterable", "names too many fields")
+	}
+	for _, f := range s.Filterable {
+		if !validFieldName(f) {
+			return Invalid("filterable", "holds a name that no field can have")
+		}
+	}
+	return nil
+}
+
+// PutCollection makes a collection or changes its spec. What documents were
+// stored under (dimensions, filterable fields) is fixed once there are any:
+// ErrConflict.
+func (s *Service) PutCollection(ctx context.Context, c Caller, name string, spec Spec) (col Collection, created bool, err error) {
+	if !ValidCollectionName(name) {
+		return col, false, Invalid("collection", "is not [A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+	}
+	if err := spec.check(); err != nil {
+		return col, false, err
+	}
+	if !c.sees(name) {
+		return col, false, ErrNotFound
+	}
+	sh, err := s.shelf(ctx, c.Tenant)
+	if err != nil {
+		return col, false, err
+	}
+	sh.intake.Lock()
+	defer sh.intake.Unlock()
+	old, err := s.collection(ctx, c, name)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		col, created = Collection{ID: CollectionID(randomID()), Name: name, Spec: spec}, true
+	case err != nil:
+		return col, false, err
+	default:
+		col = *old
+		if col.pinned() && (spec.Dimensions != 0 && spec.Dimensions != col.Embedder.Dimensions || !slices.Equal(spec.Filterable, col.Spec.Filterable)) {
+			return col, false, ErrConflict
+		}
+		col.Spec = spec
+	}
+	if err := s.saveCollection(ctx, c.Tenant, sh, col); err != nil {
+		return col, false, err
+	}
+	return col, created, nil
+}
+
+func (c *Collection) pinned() bool { return c.Embedder != EmbedderPin{} }
+
+// saveCollection writes a collection's row and shelves it. The caller holds intake.
+func (s *Service) saveCollection(ctx context.Context, t consent.TenantID, sh *shelf, col Collection) error {
+	row, err := s.collectionRow(t, &col)
+	if err != nil {
+		return err
+	}
+	if err := s.Catalogue.PutCollection(ctx, t, row, nil); err != nil {
+		return err
+	}
+	if col.pinned() {
+		if err := s.Index.Create(ctx, col.ID, col.Embedder.Dimensions); err != nil {
+			return err
+		}
+	}
+	sh.put(&col)
+	return nil
+}
+
+func (sh *shelf) put(col *Collection) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.byName[col.Name], sh.byID[col.ID] = col, col
+}
+
+func (s *Service) collectionRow(t consent.TenantID, col *Collection) (CollectionRow, error) {
+	k, err := s.keys(t)
+	if err != nil {
+		return CollectionRow{}, err
+	}
+	plain, err := json.Marshal(col)
+	if err != nil {
+		return CollectionRow{}, err
+	}
+	return CollectionRow{
+		ID: col.ID, Lookup: seal.MAC(k.Catalogue, "assent collection", []byte(col.Name)),
+		Sealed: seal.Seal(k.Payload, plain, collectionAAD(t, col.ID)),
+	}, nil
+}
+
+func collectionAAD(t consent.TenantID, id CollectionID) []byte {
+	b := append([]byte("assent collection\x00"), t...)
+	return binary.BigEndian.AppendUint64(append(b, 0), uint64(id))
+}
+
+func (s *Service) openCollection(t consent.TenantID, row CollectionRow) (*Collection, error) {
+	k, err := s.keys(t)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := seal.Open(k.Payload, row.Sealed, collectionAAD(t, row.ID))
+	if err != nil {
+		return nil, err
+	}
+	col := &Collection{ID: row.ID}
+	return col, json.Unmarshal(plain, col)
+}
+
+// sees reports whether the credential is not limited to other collections.
+func (c Caller) sees(name string) bool {
+	return c.Collections == nil || slices.Contains(c.Collections, name)
+}
+
+// collection returns a collection that the caller may know of; ErrNotFound.
+func (s *Service) collection(ctx context.Context, c Caller, name string) (*Collection, error) {
+	sh, err := s.shelf(ctx, c.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	col := sh.byName[name]
+	if col == nil || !c.sees(name) {
+		return nil, ErrNotFound
+	}
+	return col, nil
+}
+
+// Collection returns one collection; ErrNotFound.
+func (s *Service) Collection(ctx context.Context, c Caller, name string) (Collection, error) {
+	col, err := s.collection(ctx, c, name)
+	if err != nil {
+		return Collection{}, err
+	}
+	return *col, nil
+}
+
+// Collections returns those the caller may know of, by name.
+func (s *Service) Collections(ctx context.Context, c Caller) ([]Collection, error) {
+	sh, err := s.shelf(ctx, c.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	out := []Collection{}
+	for name, col := range sh.byName {
+		if c.sees(name) {
+			out = append(out, *col)
+		}
+	}
+	slices.SortFunc(out, func(a, b Collection) int { return strings.Compare(a.Name, b.Name) })
+	return out, nil
+}
+
+// DropCollection deletes a collection with all its documents; absent is fine.
+func (s *Service) DropCollection(ctx context.Context, c Caller, name string) error {
+	sh, err := s.shelf(ctx, c.Tenant)
+	if err != nil {
+		return err
+	}
+	sh.intake.Lock()
+	defer sh.intake.Unlock()
+	col, err := s.collection(ctx, c, name)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	// Out of sight first; a crash from here on leaves documents without a
+	// collection on the shelf only in this process: the next start sees the
+	// row as long as any document is left.
+	sh.mu.Lock()
+	delete(sh.byName, name)
+	delete(sh.byID, col.ID)
+	sh.mu.Unlock()
+	if err := s.Index.Drop(ctx, col.ID); err != nil {
+		sh.put(col)
+		return err
+	}
+	for {
+		gone, err := s.Catalogue.DropCollection(ctx, c.Tenant, col.ID, 500)
+		if err != nil {
+			return err
+		}
+		if len(gone) == 0 {
+			return nil
+		}
+		if err := s.Records.Destroy(keysOf(gone)...); err != nil {
+			return err
+		}
+	}
+}
+
+func keysOf(rows []DocRow) []seal.Ref {
+	refs := make([]seal.Ref, 0, len(rows))
+	for _, r := range rows {
+		if !r.Key.IsZero() {
+			refs = append(refs, r.Key)
+		}
+	}
+	return refs
+}
+
+// randomID is a random positive number, for rows that must not tell an order.
+func randomID() int64 {
+	var b [8]byte
+	for {
+		rand.Read(b[:])
+		if n := int64(binary.BigEndian.Uint64(b[:]) >> 1); n != 0 {
+			return n
+		}
+	}
+}

@@ -1,0 +1,250 @@
+package retrieval
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/assent-gateway/assent/consent"
+)
+
+// Loaded counts what a tenant's start found.
+type Loaded struct {
+	Collections, Documents, Passages int
+	Dropped                          int // documents whose key is gone
+}
+
+// loadBatch is how many passages one change of the index takes at start.
+const loadBatch = 4096
+
+// Load opens a tenant's collections and reads its heads into the index, on
+// all cores. Documents whose key is gone are dropped, counted, and, when the
+// ledger is not closed, retired: they can never be opened again.
+func (s *Service) Load(ctx context.Context, t consent.TenantID) (Loaded, error) {
+	sh := &shelf{byName: map[string]*Collection{}, byID: map[CollectionID]*Collection{}}
+	rows, err := s.Catalogue.Collections(ctx, t)
+	if err != nil {
+		return Loaded{}, err
+	}
+	for _, row := range rows {
+		col, err := s.openCollection(t, row)
+		if err != nil {
+			return Loaded{}, fmt.Errorf("retrieval: open a collection: %w", err)
+		}
+		if col.pinned() {
+			if err := s.Index.Create(ctx, col.ID, col.Embedder.Dimensions); err != nil {
+				return Loaded{}, err
+			}
+		}
+		sh.put(col)
+	}
+	s.mu.Lock()
+	s.tenants[t] = sh
+	s.mu.Unlock()
+	l := &loader{Service: s, tenant: t, shelf: sh}
+	if err := l.run(ctx); err != nil {
+		return Loaded{}, err
+	}
+	l.out.Collections = len(rows)
+	return l.out, nil
+}
+
+type loader struct {
+	*Service
+	tenant consent.TenantID
+	shelf  *shelf
+	out    Loaded
+	gone   []DocNum
+}
+
+type stored struct {
+	row   DocRow
+	heads []PartRow
+}
+
+type decoded struct {
+	col      CollectionID
+	passages []IndexPassage
+	gone     DocNum
+}
+
+func (l *loader) run(ctx context.Context) error {
+	const workers = 2
+	in, out := make(chan stored, 256), make(chan decoded, 256)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer close(in)
+		return l.Catalogue.Live(ctx, l.tenant, func(row DocRow, heads []PartRow) error {
+			select {
+			case in <- stored{row, heads}:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	})
+	work, wctx := errgroup.WithContext(ctx)
+	for range workers {
+		work.Go(func() error {
+			for s := range in {
+				d, err := l.decode(wctx, s)
+				if err != nil {
+					return err
+				}
+				select {
+				case out <- d:
+				case <-wctx.Done():
+					return wctx.Err()
+				}
+			}
+			return nil
+		})
+	}
+	g.Go(func() error {
+		defer close(out)
+		return work.Wait()
+	})
+	g.Go(func() error { return l.fill(ctx, out) })
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return l.retire(ctx)
+}
+
+// decode opens a version's heads. One that does not open is as good as gone:
+// nothing of it can be served.
+func (l *loader) decode(ctx context.Context, s stored) (decoded, error) {
+	d := decoded{col: s.row.Collection, gone: s.row.Num}
+	o, err := l.open(ctx, l.tenant, s.row)
+	switch {
+	case errors.Is(err, consent.ErrUnavailable), errors.Is(err, context.Canceled):
+		return d, err
+	case err != nil:
+		return d, nil
+	}
+	for _, part := range s.heads {
+		h, err := l.openHead(l.tenant, o, part)
+		if err != nil || h.DocID != o.meta.ID || h.Personal == o.meta.Nobody {
+			return d, nil
+		}
+		d.passages = append(d.passages, IndexPassage{
+			Head: h, Owners: s.row.Owners, Mentions: s.row.Mentions, RetainUntil: s.row.RetainUntil,
+		})
+	}
+	if len(d.passages) == int(s.row.Passages) {
+		d.gone = 0
+	}
+	return d, nil
+}
+
+func (l *loader) fill(ctx context.Context, in <-chan decoded) error {
+	batches := map[CollectionID]*Change{}
+	flush := func(c CollectionID, ch *Change) error {
+		l.shelf.mu.RLock()
+		known := l.shelf.byID[c] != nil
+		l.shelf.mu.RUnlock()
+		if !known {
+			return nil // of a collection whose deletion was cut short
+		}
+		return l.Index.Apply(ctx, c, *ch)
+	}
+	for d := range in {
+		if d.gone != 0 {
+			l.out.Dropped++
+			l.gone = append(l.gone, d.gone)
+			continue
+		}
+		l.out.Documents++
+		l.out.Passages += len(d.passages)
+		ch := batches[d.col]
+		if ch == nil {
+			ch = &Change{}
+			batches[d.col] = ch
+		}
+		ch.Add = append(ch.Add, d.passages...)
+		if len(ch.Add) >= loadBatch {
+			if err := flush(d.col, ch); err != nil {
+				return err
+			}
+			batches[d.col] = nil
+		}
+	}
+	for c, ch := range batches {
+		if ch == nil {
+			continue
+		}
+		if err := flush(c, ch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// retire ends versions that can never be opened again.
+func (l *loader) retire(ctx context.Context) error {
+	if len(l.gone) == 0 {
+		return nil
+	}
+	l.Log.Warn("documents dropped at start: their key is gone", "count", len(l.gone))
+	if _, err := l.Ledger.Head(ctx, l.tenant); err != nil {
+		return nil // closed: nothing is changed until it is mended
+	}
+	_, retired, err := l.Catalogue.Commit(ctx, l.tenant, nil, func(consent.Head) (Intake, error) {
+		return Intake{Retire: l.gone}, nil
+	})
+	if err != nil {
+		return err
+	}
+	l.destroy(keysOf(retired))
+	return nil
+}
+
+// Delete deletes a document: its rows, every trace in the index, its key. It
+// returns when none is left; absent is fine.
+func (s *Service) Delete(ctx context.Context, c Caller, collection, id string) error {
+	col, err := s.collection(ctx, c, collection)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	k, err := s.keys(c.Tenant)
+	if err != nil {
+		return err
+	}
+	sh, err := s.shelf(ctx, c.Tenant)
+	if err != nil {
+		return err
+	}
+	lookup := s.docLookup(k, col.ID, id)
+	for attempt := 0; ; attempt++ {
+		err := s.delete(ctx, c.Tenant, sh, col.ID, lookup)
+		if !errors.Is(err, ErrConflict) || attempt == maxAttempts {
+			return err
+		}
+	}
+}
+
+func (s *Service) delete(ctx context.Context, t consent.TenantID, sh *shelf, col CollectionID, lookup [32]byte) error {
+	sh.intake.Lock()
+	defer sh.intake.Unlock()
+	rows, err := s.Catalogue.DocsByLookup(ctx, t, col, [][32]byte{lookup})
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	nums := []DocNum{rows[0].Num}
+	_, retired, err := s.Catalogue.Commit(ctx, t, nil, func(consent.Head) (Intake, error) {
+		return Intake{Retire: nums}, nil
+	})
+	if err != nil {
+		return err
+	}
+	s.Step("tx.committed") // a crash here: the rows are gone, the key is wiped at the next start
+	if err := s.Index.Apply(ctx, col, Change{Remove: nums}); err != nil {
+		return err
+	}
+	return s.Records.Destroy(keysOf(retired)...)
+}

@@ -1,0 +1,163 @@
+package retrieval
+
+import (
+	"context"
+
+	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/internal/seal"
+)
+
+// Index finds passages under a permit. Implementations: internal/embedded,
+// internal/weaviate; the suite is internal/storetest.
+//
+// Search returns the top K of exactly those passages that the permit, the
+// rule, the principal's visibility, retention (against Permit.Now) and the
+// filter allow, ranked by DESIGN §5's formulas, ties by document id bytewise,
+// then passage number; fewer than K only when fewer match. In keyword mode N,
+// df and lengths are taken over those allowed passages only, and a passage
+// without any query term does not match. A zero Permit allows nothing and is
+// an error. An error means no result, never a partial one.
+//
+// Apply makes a change visible atomically: no Search sees a removed version
+// together with, or instead of neither with, its replacement. When it returns,
+// every Search that begins later sees it, and nothing of the removed versions
+// remains in memory. Removing what is absent is not an error; adding a version
+// that is present replaces it.
+//
+// Create is idempotent. Drop forgets a collection. Search in an unknown
+// collection finds nothing. All methods are safe for concurrent use.
+type Index interface {
+	Create(ctx context.Context, c CollectionID, dimensions int) error
+	Apply(ctx context.Context, c CollectionID, ch Change) error
+	Search(ctx context.Context, p consent.Permit, q Query) ([]Found, error)
+	Drop(ctx context.Context, c CollectionID) error
+}
+
+// Vectors returns the stored unit vectors of passages, in order; nil for one
+// that is gone. The embedded index asks it for what it holds only as codes.
+type Vectors interface {
+	Vectors(ctx context.Context, c CollectionID, refs []PassageRef) ([][]float32, error)
+}
+
+// Embedder turns texts into vectors. Vectors need not be of unit length.
+type Embedder interface {
+	// Identity pins a collection to what made its vectors.
+	Identity() EmbedderPin
+	// Embed returns one finite, non-zero vector of Identity().Dimensions per text.
+	Embed(ctx context.Context, texts []string) ([][]float32, error)
+}
+
+// EmbedderPin says what made a collection's vectors. The zero pin is none yet.
+type EmbedderPin struct {
+	Name       string `json:"name"` // "client" for supplied vectors
+	Model      string `json:"model,omitzero"`
+	Revision   string `json:"revision,omitzero"`
+	Dimensions int    `json:"dimensions"`
+}
+
+// A CollectionRow is a collection as stored.
+type CollectionRow struct {
+	ID     CollectionID
+	Lookup [32]byte // MAC of the name
+	Sealed []byte   // name, spec and pins, sealed
+}
+
+// A DocRow is one version of a document as stored. Of a version that ended,
+// only positions and numbers remain.
+type DocRow struct {
+	Num         DocNum
+	Collection  CollectionID
+	Lookup      [32]byte // MAC of collection and document id
+	Digest      [32]byte // MAC of the ingested content, to recognise a repeat
+	Source      [32]byte // MAC of the source's name
+	Key         seal.Ref // the vault slot of the record key
+	Owners      []consent.SubjectNum
+	Mentions    []consent.SubjectNum
+	Personal    bool
+	RetainUntil consent.Time
+	Passages    uint32
+	DecidedAt   consent.Position // ledger position at which ingest was decided
+	From, To    CorpusPosition   // To is 0 while it is live
+	Sealed      []byte           // DocMeta, sealed under the record key
+}
+
+// A PartRow is one sealed part of a passage: its head or its body.
+type PartRow struct {
+	Ref    PassageRef
+	Sealed []byte
+}
+
+// Intake is one transaction's worth of corpus changes.
+type Intake struct {
+	Subjects []consent.SubjectRow // new people, known by no ledger entry
+	Docs     []DocRow             // From is set by the store
+	Heads    []PartRow
+	Bodies   []PartRow
+	Retire   []DocNum // live versions that end: replaced or deleted
+	Remember []consent.Remembered
+	// Collection, when not nil, replaces that collection's row (the embedder
+	// and analyser pins of its first document).
+	Collection *CollectionRow
+}
+
+// Catalogue keeps collections and documents. Implementations:
+// internal/sqlite, internal/postgres; the suite is internal/storetest.
+type Catalogue interface {
+	Collections(ctx context.Context, t consent.TenantID) ([]CollectionRow, error)
+	CollectionByLookup(ctx context.Context, t consent.TenantID, lookup [32]byte) (CollectionRow, bool, error)
+	// PutCollection inserts or replaces by ID. consent.ErrRemembered as in
+	// Append; ErrConflict when another row has the lookup.
+	PutCollection(ctx context.Context, t consent.TenantID, row CollectionRow, remember []consent.Remembered) error
+
+	// Commit locks the tenant's corpus head, then the rows of the subjects
+	// named, ascending, and calls confirm with the ledger's head as it is
+	// under those locks. What confirm returns is written, durably, in one
+	// transaction: every new or retired version takes one corpus position,
+	// retired ones first; retired versions lose heads, bodies, sealed parts,
+	// lookup and digest and keep numbers and positions. It returns the corpus
+	// head after it and the rows of the versions retired. An error of confirm
+	// rolls back. A Retire of what is not live, or a new version of a document
+	// (same collection and lookup) while another is live and not retired, is
+	// ErrConflict: the caller looks again and repeats.
+	Commit(ctx context.Context, t consent.TenantID, subjects []consent.SubjectNum,
+		confirm func(consent.Head) (Intake, error)) (CorpusPosition, []DocRow, error)
+
+	// DropCollection retires every live version in a collection (at most
+	// limit per call; call until it returns none) and, when none is left,
+	// removes the collection's row.
+	DropCollection(ctx context.Context, t consent.TenantID, c CollectionID, limit int) (retired []DocRow, err error)
+
+	CorpusHead(ctx context.Context, t consent.TenantID) (CorpusPosition, error)
+
+	// DocsByLookup returns the live versions with these lookups, in any order.
+	DocsByLookup(ctx context.Context, t consent.TenantID, c CollectionID, lookups [][32]byte) ([]DocRow, error)
+	// Docs returns the live versions with these numbers, in any order.
+	Docs(ctx context.Context, t consent.TenantID, nums []DocNum) ([]DocRow, error)
+	// Bodies returns the bodies of live versions, in any order.
+	Bodies(ctx context.Context, t consent.TenantID, refs []PassageRef) ([]PartRow, error)
+
+	// Live calls f with every live version of t and its heads, ascending by
+	// passage number. f may keep what it is given.
+	Live(ctx context.Context, t consent.TenantID, f func(DocRow, []PartRow) error) error
+
+	// KeyRefs calls f with every vault slot that a row of any tenant names:
+	// subjects' and live documents'.
+	KeyRefs(ctx context.Context, f func(seal.Ref) error) error
+}
+
+// Records keeps the record keys of documents in the vault.
+type Records interface {
+	// Put makes keys durable, wrapped under the keys of their subjects; a
+	// nil parent is for documents about nobody.
+	Put(keys []RecordKey) ([]seal.Ref, error)
+	// Open returns a record key; ErrKeyGone when it or a parent is gone.
+	Open(ref seal.Ref, parent *seal.Key) (seal.Key, error)
+	// Destroy destroys record keys, durably. Repeatable.
+	Destroy(refs ...seal.Ref) error
+}
+
+// A RecordKey is a document's key and what wraps it.
+type RecordKey struct {
+	Key    seal.Key
+	Parent *seal.Key
+}

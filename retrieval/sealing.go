@@ -1,0 +1,127 @@
+package retrieval
+
+import (
+	"context"
+	"encoding/binary"
+	"slices"
+
+	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/internal/seal"
+)
+
+// What a sealed part is, bound to it by its additional data. On disk.
+const (
+	partMeta = "meta"
+	partHead = "head"
+	partBody = "body"
+)
+
+// partAAD binds a sealed part to its kind, tenant, collection, version and
+// passage, so that no part can stand in another's place.
+func partAAD(kind string, t consent.TenantID, c CollectionID, ref PassageRef) []byte {
+	b := append([]byte("assent "+kind+"\x00"), t...)
+	b = binary.BigEndian.AppendUint64(append(b, 0), uint64(c))
+	b = binary.BigEndian.AppendUint64(b, uint64(ref.Doc))
+	return binary.BigEndian.AppendUint32(b, ref.N)
+}
+
+// seal gives every document a record key of its own, wrapped under the keys
+// of its people, and closes its parts with it. The keys are durable when it
+// returns.
+func (in *intake) seal(ctx context.Context, jobs []*job, roster *consent.Roster) error {
+	keys := make([]RecordKey, len(jobs))
+	for i, j := range jobs {
+		parent, err := in.Ledger.RecordParent(ctx, in.caller.Tenant, append(slices.Clone(j.owners), j.mentions...), roster)
+		if err != nil {
+			return err
+		}
+		keys[i] = RecordKey{Key: seal.NewKey(), Parent: parent}
+		if err := in.close(j, keys[i].Key); err != nil {
+			return err
+		}
+	}
+	refs, err := in.Records.Put(keys)
+	if err != nil {
+		return err
+	}
+	for i, j := range jobs {
+		j.row.Key = refs[i]
+	}
+	return nil
+}
+
+func (in *intake) close(j *job, key seal.Key) error {
+	t, c := in.caller.Tenant, in.col.ID
+	meta := DocMeta{
+		ID: j.doc.ID, Title: j.doc.Title, Metadata: j.doc.Metadata, Visibility: in.visibility(j.doc),
+		Source: j.doc.Source, Nobody: j.doc.Nobody, Supplied: len(j.doc.Passages) > 0,
+		Provenance: Provenance{Writer: in.caller.KeyID, At: in.at, Batch: in.batch, Embedder: in.col.Embedder},
+	}
+	plain, err := meta.AppendBinary(nil)
+	if err != nil {
+		return err
+	}
+	j.row.Sealed = seal.Seal(key, plain, partAAD(partMeta, t, c, PassageRef{Doc: j.row.Num}))
+	j.heads = make([]PartRow, len(j.index))
+	for n := range j.index {
+		h := &j.index[n].Head
+		if plain, err = h.AppendBinary(nil); err != nil {
+			return err
+		}
+		j.heads[n] = PartRow{Ref: h.Ref, Sealed: seal.Seal(key, plain, partAAD(partHead, t, c, h.Ref))}
+		j.bodies[n].Sealed = seal.Seal(key, j.bodies[n].Sealed, partAAD(partBody, t, c, h.Ref))
+	}
+	return nil
+}
+
+// An opened record is what its key gives.
+type opened struct {
+	row    DocRow
+	key    seal.Key
+	meta   DocMeta
+	people consent.People
+}
+
+// open opens a version: its key through the keys of its people, then what is
+// sealed with it. What the catalogue says in clear is believed only as far as
+// the seal vouches for it.
+func (s *Service) open(ctx context.Context, t consent.TenantID, row DocRow) (*opened, error) {
+	people := append(slices.Clone(row.Owners), row.Mentions...)
+	parent, err := s.Ledger.RecordParent(ctx, t, people, nil)
+	if err != nil {
+		return nil, err
+	}
+	key, err := s.Records.Open(row.Key, parent)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := seal.Open(key, row.Sealed, partAAD(partMeta, t, row.Collection, PassageRef{Doc: row.Num}))
+	if err != nil {
+		return nil, err
+	}
+	o := &opened{row: row, key: key}
+	if o.meta, err = DecodeDocMeta(plain); err != nil {
+		return nil, err
+	}
+	if o.meta.Nobody == row.Personal {
+		return nil, errAltered
+	}
+	o.people = consent.People{Owners: row.Owners, Mentions: row.Mentions, Nobody: o.meta.Nobody}
+	return o, nil
+}
+
+func (s *Service) openBody(t consent.TenantID, o *opened, part PartRow) (Body, error) {
+	plain, err := seal.Open(o.key, part.Sealed, partAAD(partBody, t, o.row.Collection, part.Ref))
+	if err != nil {
+		return Body{}, err
+	}
+	return DecodeBody(plain)
+}
+
+func (s *Service) openHead(t consent.TenantID, o *opened, part PartRow) (Head, error) {
+	plain, err := seal.Open(o.key, part.Sealed, partAAD(partHead, t, o.row.Collection, part.Ref))
+	if err != nil {
+		return Head{}, err
+	}
+	return DecodeHead(part.Ref, plain)
+}

@@ -1,0 +1,64 @@
+package retrieval
+
+import (
+	"context"
+	"errors"
+
+	"github.com/assent-gateway/assent/consent"
+)
+
+// Vectors returns the stored unit vectors of passages from their sealed
+// bodies, in order; nil for one that is gone or does not open. It is the
+// Vectors port of the embedded index.
+func (s *Service) Vectors(ctx context.Context, c CollectionID, refs []PassageRef) ([][]float32, error) {
+	t, ok := s.home(c)
+	if !ok {
+		return make([][]float32, len(refs)), nil
+	}
+	rows, err := s.rows(ctx, t, refs)
+	if err != nil {
+		return nil, err
+	}
+	parts, err := s.Catalogue.Bodies(ctx, t, refs)
+	if err != nil {
+		return nil, err
+	}
+	docs := make(map[DocNum]*opened, len(rows))
+	for num, row := range rows {
+		o, err := s.open(ctx, t, *row)
+		switch {
+		case errors.Is(err, consent.ErrUnavailable), errors.Is(err, context.Canceled):
+			return nil, err
+		case err == nil:
+			docs[num] = o
+		}
+	}
+	at := make(map[PassageRef][]float32, len(parts))
+	for _, p := range parts {
+		if o := docs[p.Ref.Doc]; o != nil {
+			if b, err := s.openBody(t, o, p); err == nil {
+				at[p.Ref] = b.Vector
+			}
+		}
+	}
+	out := make([][]float32, len(refs))
+	for i, ref := range refs {
+		out[i] = at[ref]
+	}
+	return out, nil
+}
+
+// home returns the tenant that a collection belongs to.
+func (s *Service) home(c CollectionID) (consent.TenantID, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for t, sh := range s.tenants {
+		sh.mu.RLock()
+		_, ok := sh.byID[c]
+		sh.mu.RUnlock()
+		if ok {
+			return t, true
+		}
+	}
+	return "", false
+}
