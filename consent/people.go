@@ -2,6 +2,7 @@ package consent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -126,10 +127,13 @@ func (l *Ledger) RecordParent(ctx context.Context, id TenantID, people []Subject
 		who, ok := t.who[num]
 		t.mu.RUnlock()
 		if !ok {
-			return nil, fmt.Errorf("consent: a person of a record is unknown")
+			return nil, ErrKeyGone // a number that no row explains
 		}
 		if keys[i], err = l.vault.SubjectKey(who.key); err != nil {
-			return nil, fmt.Errorf("consent: a person's key is gone: %w", err)
+			if !errors.Is(err, ErrKeyGone) {
+				err = fmt.Errorf("%w: open a person's key", ErrUnavailable)
+			}
+			return nil, err
 		}
 	}
 	k := seal.Combine("assent record parent", keys...)

@@ -36,6 +36,8 @@ var (
 	ErrPolicyConflict = errors.New("consent: a policy of this version but another content is in force: raise its version")
 	// ErrPurposeUnknown: the policy in force does not know the purpose.
 	ErrPurposeUnknown = errors.New("consent: purpose is unknown to the policy")
+	// ErrKeyGone: a person's key is destroyed; what it closed stays closed.
+	ErrKeyGone = errors.New("consent: a person's key is gone")
 	// ErrKeyMismatch: an Idempotency-Key was used before with another body.
 	ErrKeyMismatch = errors.New("consent: idempotency key was used with another body")
 )
@@ -182,7 +184,8 @@ type Vault interface {
 	// NewSubjectKeys makes n fresh keys, durable before it returns.
 	NewSubjectKeys(n int) ([]seal.Key, []seal.Ref, error)
 
-	// SubjectKey opens a subject's key; an error when it is gone.
+	// SubjectKey opens a subject's key; ErrKeyGone when it is destroyed. Any
+	// other error says nothing about the key.
 	SubjectKey(ref seal.Ref) (seal.Key, error)
 
 	// Destroy destroys keys, durably. Repeatable.

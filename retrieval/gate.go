@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/binary"
-	"errors"
 	"slices"
 
 	"github.com/assent-gateway/assent/consent"
@@ -126,7 +125,7 @@ func (g *gate) openAll(ctx context.Context, refs []PassageRef, rows map[DocNum]*
 		}
 		o, err := g.open(ctx, g.caller.Tenant, *row)
 		switch {
-		case errors.Is(err, consent.ErrUnavailable), errors.Is(err, context.Canceled):
+		case err != nil && !closed(err):
 			return err
 		case err != nil:
 			g.dropped("seal")

@@ -14,6 +14,7 @@ import (
 type Loaded struct {
 	Collections, Documents, Passages int
 	Dropped                          int // documents whose key is gone
+	Damaged                          int // documents that do not open with their key
 }
 
 // loadBatch is how many passages one change of the index takes at start.
@@ -21,7 +22,9 @@ const loadBatch = 4096
 
 // Load opens a tenant's collections and reads its heads into the index, on
 // all cores. Documents whose key is gone are dropped, counted, and, when the
-// ledger is not closed, retired: they can never be opened again.
+// ledger is not closed, retired: they can never be opened again. What does not
+// open although its key is there was damaged: it is dropped and counted, and
+// left where it is for whoever looks into it.
 func (s *Service) Load(ctx context.Context, t consent.TenantID) (Loaded, error) {
 	sh := &shelf{byName: map[string]*Collection{}, byID: map[CollectionID]*Collection{}}
 	rows, err := s.Catalogue.Collections(ctx, t)
@@ -65,9 +68,10 @@ type stored struct {
 }
 
 type decoded struct {
+	doc      DocNum
 	col      CollectionID
-	passages []IndexPassage
-	gone     DocNum
+	passages []IndexPassage // none: it does not open
+	gone     bool           // because its key is gone
 }
 
 func (l *loader) run(ctx context.Context) error {
@@ -113,28 +117,29 @@ func (l *loader) run(ctx context.Context) error {
 	return l.retire(ctx)
 }
 
-// decode opens a version's heads. One that does not open is as good as gone:
-// nothing of it can be served.
+// decode opens a version's heads.
 func (l *loader) decode(ctx context.Context, s stored) (decoded, error) {
-	d := decoded{col: s.row.Collection, gone: s.row.Num}
+	d := decoded{doc: s.row.Num, col: s.row.Collection}
 	o, err := l.open(ctx, l.tenant, s.row)
-	switch {
-	case errors.Is(err, consent.ErrUnavailable), errors.Is(err, context.Canceled):
+	if err != nil {
+		d.gone = errors.Is(err, ErrKeyGone)
+		if closed(err) {
+			err = nil
+		}
 		return d, err
-	case err != nil:
-		return d, nil
 	}
+	var passages []IndexPassage
 	for _, part := range s.heads {
 		h, err := l.openHead(l.tenant, o, part)
 		if err != nil || h.DocID != o.meta.ID || h.Personal == o.meta.Nobody {
 			return d, nil
 		}
-		d.passages = append(d.passages, IndexPassage{
+		passages = append(passages, IndexPassage{
 			Head: h, Owners: s.row.Owners, Mentions: s.row.Mentions, RetainUntil: s.row.RetainUntil,
 		})
 	}
-	if len(d.passages) == int(s.row.Passages) {
-		d.gone = 0
+	if len(passages) == int(s.row.Passages) {
+		d.passages = passages
 	}
 	return d, nil
 }
@@ -151,9 +156,13 @@ func (l *loader) fill(ctx context.Context, in <-chan decoded) error {
 		return l.Index.Apply(ctx, c, *ch)
 	}
 	for d := range in {
-		if d.gone != 0 {
+		switch {
+		case d.gone:
 			l.out.Dropped++
-			l.gone = append(l.gone, d.gone)
+			l.gone = append(l.gone, d.doc)
+			continue
+		case len(d.passages) == 0:
+			l.out.Damaged++
 			continue
 		}
 		l.out.Documents++
@@ -184,6 +193,9 @@ func (l *loader) fill(ctx context.Context, in <-chan decoded) error {
 
 // retire ends versions that can never be opened again.
 func (l *loader) retire(ctx context.Context) error {
+	if l.out.Damaged > 0 {
+		l.Log.Error("documents dropped at start: they do not open with their key", "count", l.out.Damaged)
+	}
 	if len(l.gone) == 0 {
 		return nil
 	}

@@ -3,6 +3,7 @@ package retrieval
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"slices"
 
 	"github.com/assent-gateway/assent/consent"
@@ -82,12 +83,22 @@ type opened struct {
 	people consent.People
 }
 
+// closed reports whether an error of open is about the record itself: its key
+// is gone, or what is sealed does not open or does not read. Any other error
+// says nothing about it.
+func closed(err error) bool {
+	return errors.Is(err, ErrKeyGone) || errors.Is(err, seal.ErrOpen) || errors.Is(err, ErrRecord) || errors.Is(err, errAltered)
+}
+
 // open opens a version: its key through the keys of its people, then what is
 // sealed with it. What the catalogue says in clear is believed only as far as
 // the seal vouches for it.
 func (s *Service) open(ctx context.Context, t consent.TenantID, row DocRow) (*opened, error) {
 	people := append(slices.Clone(row.Owners), row.Mentions...)
 	parent, err := s.Ledger.RecordParent(ctx, t, people, nil)
+	if errors.Is(err, consent.ErrKeyGone) {
+		return nil, ErrKeyGone
+	}
 	if err != nil {
 		return nil, err
 	}

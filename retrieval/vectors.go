@@ -2,7 +2,6 @@ package retrieval
 
 import (
 	"context"
-	"errors"
 
 	"github.com/assent-gateway/assent/consent"
 )
@@ -26,11 +25,10 @@ func (s *Service) Vectors(ctx context.Context, c CollectionID, refs []PassageRef
 	docs := make(map[DocNum]*opened, len(rows))
 	for num, row := range rows {
 		o, err := s.open(ctx, t, *row)
-		switch {
-		case errors.Is(err, consent.ErrUnavailable), errors.Is(err, context.Canceled):
-			return nil, err
-		case err == nil:
+		if err == nil {
 			docs[num] = o
+		} else if !closed(err) {
+			return nil, err
 		}
 	}
 	at := make(map[PassageRef][]float32, len(parts))

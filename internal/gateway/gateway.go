@@ -257,7 +257,7 @@ func (g *Gateway) openTenant(ctx context.Context, id consent.TenantID) (bool, er
 		return false, err
 	}
 	g.cfg.Log.Info("tenant open", "collections", loaded.Collections, "documents", loaded.Documents,
-		"passages", loaded.Passages, "dropped", loaded.Dropped)
+		"passages", loaded.Passages, "dropped", loaded.Dropped, "damaged", loaded.Damaged)
 	return true, nil
 }
 

@@ -16,7 +16,7 @@ type shape func(h *handler, v slog.Value) (slog.Value, bool)
 // can hold anything of a person: not an identifier, a text, a header or a query.
 var allowed = map[string]shape{
 	"count": number, "bytes": number, "status": number, "position": number, "corpus_position": number,
-	"tenants": number, "collections": number, "documents": number, "passages": number, "dropped": number,
+	"tenants": number, "collections": number, "documents": number, "passages": number, "dropped": number, "damaged": number,
 	"entries": number, "dimensions": number, "lines": number, "attempt": number, "pid": number,
 
 	"duration": duration, "wait": duration, "uptime": duration,

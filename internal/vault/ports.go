@@ -45,9 +45,20 @@ func (p ledgerPort) NewSubjectKeys(n int) ([]seal.Key, []seal.Ref, error) {
 	return keys, refs, err
 }
 
-func (p ledgerPort) SubjectKey(ref seal.Ref) (seal.Key, error) { return p.v.Key(ref, nil) }
-func (p ledgerPort) Destroy(refs ...seal.Ref) error            { return p.v.Destroy(refs...) }
-func (p ledgerPort) MendJournal() error                        { return p.v.Mend() }
+func (p ledgerPort) SubjectKey(ref seal.Ref) (seal.Key, error) {
+	k, err := p.v.Key(ref, nil)
+	if gone(err) {
+		return k, consent.ErrKeyGone
+	}
+	return k, err
+}
+
+func (p ledgerPort) Destroy(refs ...seal.Ref) error { return p.v.Destroy(refs...) }
+func (p ledgerPort) MendJournal() error             { return p.v.Mend() }
+
+// gone reports whether an error of Key is about the key. Every other error is
+// the disk's, and no reason to believe that anything was destroyed.
+func gone(err error) bool { return errors.Is(err, ErrKeyGone) || errors.Is(err, ErrWrongParent) }
 
 func (p ledgerPort) JournalHead(t consent.TenantID) consent.Position {
 	return consent.Position(p.v.Head(string(t)))
@@ -81,7 +92,7 @@ func (p recordPort) Put(keys []retrieval.RecordKey) ([]seal.Ref, error) {
 
 func (p recordPort) Open(ref seal.Ref, parent *seal.Key) (seal.Key, error) {
 	k, err := p.v.Key(ref, parent)
-	if errors.Is(err, ErrKeyGone) || errors.Is(err, ErrWrongParent) {
+	if gone(err) {
 		return k, retrieval.ErrKeyGone
 	}
 	return k, err
