@@ -311,6 +311,12 @@ func (g *Gateway) ensureTenant(ctx context.Context, id consent.TenantID) error {
 // Ready reports whether the gateway may serve, and why not.
 func (g *Gateway) Ready(ctx context.Context) error { return g.Ledger.Ready(ctx) }
 
+// KeySlots is how many keys the vault holds: of people and of documents.
+func (g *Gateway) KeySlots() int {
+	used, _ := g.vault.Slots()
+	return used
+}
+
 // Close closes everything, at any stage of Open; closing again does nothing.
 func (g *Gateway) Close() error {
 	if g.closed.Swap(true) {

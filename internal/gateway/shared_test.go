@@ -140,3 +140,14 @@ func owners(docs []eval.Doc) []string {
 	}
 	return out
 }
+
+// invented returns two documents of each person.
+func invented(people ...string) []eval.Doc {
+	var docs []eval.Doc
+	for _, p := range people {
+		for n, text := range []string{"The server was restarted on Tuesday.", "Nobody knows why the server stopped."} {
+			docs = append(docs, eval.Doc{ID: p + "-" + string(rune('0'+n)), Owners: []string{p}, Text: text})
+		}
+	}
+	return docs
+}

@@ -1,0 +1,142 @@
+package gateway_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/assent-gateway/assent/internal/gateway"
+)
+
+// adminKey is the bootstrap key of gateways that tests start.
+const adminKey = "assent_test_bootstrap_key_000000"
+
+// TestMain lets the test binary be a gateway that a test may kill.
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("ASSENT_TEST_SERVE"); dir != "" {
+		if err := serveChild(dir, os.Getenv("ASSENT_TEST_CRASH")); err != nil {
+			fmt.Fprintln(os.Stderr, "child:", err)
+			os.Exit(1)
+		}
+	}
+	os.Exit(m.Run())
+}
+
+// serveChild serves a gateway until it is killed. crash is "step:n": at the
+// n-th time that step is reached, the process kills itself.
+func serveChild(dir, crash string) error {
+	step, nth, _ := strings.Cut(crash, ":")
+	n, _ := strconv.ParseInt(nth, 10, 64)
+	var seen atomic.Int64
+	die := func(at string) {
+		if crash != "" && at == step && seen.Add(1) == n {
+			syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {}
+		}
+	}
+	fault := func(op string) error { die(op); return nil }
+	g, err := gateway.Open(context.Background(), gateway.Config{DataDir: dir, AdminKey: adminKey, Step: die, DBFault: fault, VaultFault: fault})
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Println("http://" + l.Addr().String())
+	return http.Serve(l, g.Handler())
+}
+
+// child is a gateway in a process of its own.
+type child struct {
+	t    *testing.T
+	cmd  *exec.Cmd
+	url  string
+	dead chan struct{}
+}
+
+func startChild(t *testing.T, dir, crash string) *child {
+	t.Helper()
+	c := &child{t: t, cmd: exec.Command(os.Args[0]), dead: make(chan struct{})}
+	c.cmd.Env = append(os.Environ(), "ASSENT_TEST_SERVE="+dir, "ASSENT_TEST_CRASH="+crash)
+	c.cmd.Stderr = os.Stderr
+	out, err := c.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	c.url = strings.TrimSpace(line)
+	go func() {
+		c.cmd.Wait()
+		close(c.dead)
+	}()
+	if err != nil {
+		<-c.dead
+		if crash == "" {
+			t.Fatal("the child did not start")
+		}
+		c.url = "" // it crashed on its way up, as asked
+	}
+	t.Cleanup(c.kill)
+	return c
+}
+
+func (c *child) kill() {
+	c.cmd.Process.Kill()
+	<-c.dead
+}
+
+// call sends a request; an error means that no answer came.
+func (c *child) call(method, path string, body any) (status int, answer map[string]any, err error) {
+	return call(c.url, adminKey, method, path, body)
+}
+
+func call(url, key, method, path string, body any) (int, map[string]any, error) {
+	var r io.Reader
+	if body != nil {
+		raw, err := json.Marshal(body)
+		if err != nil {
+			return 0, nil, err
+		}
+		r = bytes.NewReader(raw)
+	}
+	req, err := http.NewRequest(method, url+path, r)
+	if err != nil {
+		return 0, nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+key)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, nil, err
+	}
+	var answer map[string]any
+	if len(raw) > 0 {
+		if err := json.Unmarshal(raw, &answer); err != nil {
+			return resp.StatusCode, nil, err
+		}
+	}
+	return resp.StatusCode, answer, nil
+}
