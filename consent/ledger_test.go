@@ -24,7 +24,7 @@ const tenant = consent.TenantID("t1")
 // rig is a ledger on a real SQLite file and a real vault, with a database
 // clock that the test turns.
 type rig struct {
-	t      *testing.T
+	t      testing.TB
 	dir    string
 	clock  atomic.Int64
 	ledger *consent.Ledger
@@ -34,7 +34,7 @@ type rig struct {
 	dbFault, vaultFault atomic.Pointer[func(string) error]
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	t.Helper()
 	r := &rig{t: t, dir: t.TempDir()}
 	r.clock.Store(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixNano())

@@ -67,8 +67,8 @@ type write struct {
 	done    chan struct{}
 }
 
-// queue gathers writes while a commit runs: whoever finds no leader leads,
-// and commits for everyone who came meanwhile.
+// queue gathers writes while a commit runs: whoever finds no leader starts
+// one, and it commits for everyone who came meanwhile, until nobody waits.
 type queue struct {
 	mu         sync.Mutex
 	waiting    []*write
@@ -129,7 +129,9 @@ func (l *Ledger) submit(ctx context.Context, id TenantID, writes []*write) error
 	q.leading = true
 	q.mu.Unlock()
 	if lead {
-		l.lead(context.WithoutCancel(ctx), t)
+		// In a goroutine of its own: under load it goes on for those who came
+		// after, and no caller should wait for them.
+		go l.lead(context.WithoutCancel(ctx), t)
 	}
 	// A write that was queued is committed whether its caller waits or not.
 	for _, w := range writes {
