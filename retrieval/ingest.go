@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/internal/seal"
@@ -40,11 +39,19 @@ func (s *Service) Ingest(ctx context.Context, c Caller, collection string, docs 
 			return recallIngest(outcome, docs)
 		}
 	}
-	out := Ingested{Results: make([]DocResult, len(docs))}
+	head, err := s.Ledger.Head(ctx, c.Tenant)
+	if err != nil {
+		return Ingested{}, err
+	}
+	out := Ingested{Ledger: head.Position, Results: make([]DocResult, len(docs))}
 	rest := make([]*job, 0, len(docs))
 	for i := range docs {
 		out.Results[i].ID = docs[i].ID
-		if err := s.admit(c, col, &docs[i]); err != nil {
+		err := docs[i].Err
+		if err == nil {
+			err = docs[i].Document.check(c, head.Now.Time())
+		}
+		if err != nil {
 			out.Results[i].invalid(err)
 			continue
 		}
@@ -74,13 +81,6 @@ func (s *Service) Ingest(ctx context.Context, c Caller, collection string, docs 
 		}
 		kept = kept || in.remembered
 		rest = later
-	}
-	if out.Ledger == 0 {
-		head, err := s.Ledger.Head(ctx, c.Tenant)
-		if err != nil {
-			return Ingested{}, err
-		}
-		out.Ledger = head.Position
 	}
 	if out.Corpus == 0 {
 		if out.Corpus, err = s.Catalogue.CorpusHead(ctx, c.Tenant); err != nil {
@@ -518,12 +518,4 @@ func recallIngest(outcome []byte, docs []Submission) (Ingested, error) {
 		r.Results[i].ID = docs[i].ID
 	}
 	return r, nil
-}
-
-// admit checks a document by itself.
-func (s *Service) admit(c Caller, col *Collection, sub *Submission) error {
-	if sub.Err != nil {
-		return sub.Err
-	}
-	return sub.Document.check(c, time.Now())
 }

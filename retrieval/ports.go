@@ -118,7 +118,10 @@ type Catalogue interface {
 	// head after it and the rows of the versions retired. An error of confirm
 	// rolls back. A Retire of what is not live, or a new version of a document
 	// (same collection and lookup) while another is live and not retired, is
-	// ErrConflict: the caller looks again and repeats.
+	// ErrConflict: the caller looks again and repeats; so is a new version in a
+	// collection that was dropped meanwhile. consent.ErrSubjectExists,
+	// consent.ErrRemembered and consent.ErrUnknownTenant as in consent.Store's
+	// Append. confirm may read through the ledger's store, and must not write.
 	Commit(ctx context.Context, t consent.TenantID, subjects []consent.SubjectNum,
 		confirm func(consent.Head) (Intake, error)) (CorpusPosition, []DocRow, error)
 
@@ -136,8 +139,8 @@ type Catalogue interface {
 	// Bodies returns the bodies of live versions, in any order.
 	Bodies(ctx context.Context, t consent.TenantID, refs []PassageRef) ([]PartRow, error)
 
-	// Live calls f with every live version of t and its heads, ascending by
-	// passage number. f may keep what it is given.
+	// Live calls f with every live version of t, in any order, and its heads,
+	// ascending by passage number. f may keep what it is given.
 	Live(ctx context.Context, t consent.TenantID, f func(DocRow, []PartRow) error) error
 
 	// KeyRefs calls f with every vault slot that a row of any tenant names:

@@ -99,6 +99,7 @@ func TestFlagsStandBeforeBetweenAndAfterArguments(t *testing.T) {
 		{"a --k 3 b", "a|b", 3},
 		{"a b --k=3", "a|b", 3},
 		{"a -- --k 3", "a|--k|3", 1},
+		{"-- a --k 3", "a|--k|3", 1},
 		{"-- -", "-", 1},
 		{"- a", "-|a", 1},
 		{"", "", 1},

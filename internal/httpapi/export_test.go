@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"context"
+
 	"github.com/gin-gonic/gin"
 
 	"github.com/assent-gateway/assent/consent"
@@ -76,3 +78,15 @@ func ProblemOf(err error) (status int, code, field string) {
 	p := problemOf(err)
 	return p.Status, p.Code, p.Field
 }
+
+// Locks are the locks of Idempotency-Keys.
+type Locks struct{ l keyLocks }
+
+// NewLocks returns some.
+func NewLocks() *Locks { return &Locks{} }
+
+// Lock is keyLocks.lock.
+func (l *Locks) Lock(ctx context.Context, key [32]byte) (func(), error) { return l.l.lock(ctx, key) }
+
+// Held is how many keys somebody holds or waits for.
+func (l *Locks) Held() int { return len(l.l.held) }
