@@ -155,7 +155,7 @@ func (l *Ledger) lead(ctx context.Context, t *tenant) {
 		}
 		q.mu.Unlock()
 		q.committing.Lock()
-		err := l.commit(ctx, t, batch)
+		err := l.guarded(ctx, t, batch)
 		q.committing.Unlock()
 		for _, w := range batch {
 			if err != nil {
@@ -164,6 +164,19 @@ func (l *Ledger) lead(ctx context.Context, t *tenant) {
 			close(w.done)
 		}
 	}
+}
+
+// guarded is commit, and closes the ledger where it panics: this goroutine is
+// nobody's request, and what a panic would print could be anybody's data.
+func (l *Ledger) guarded(ctx context.Context, t *tenant, batch []*write) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			l.log.Error("a commit panicked", "panic_type", fmt.Sprintf("%T", p))
+			l.shut(t, ErrUnavailable)
+			err = ErrUnavailable
+		}
+	}()
+	return l.commit(ctx, t, batch)
 }
 
 // batchLen is how many of the waiting writes the next transaction takes. An

@@ -55,11 +55,13 @@ func loadConfig(args []string, getenv func(string) string, stderr io.Writer) (*c
 			flags[s.env] = fs.String(s.flag, "", s.usage+" ("+s.env+")")
 		}
 	}
-	if err := fs.Parse(args); err != nil {
+	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil, err
+	} else if err != nil {
+		return nil, &usageError{problem: "serve: its flags are not well-formed"} // the flag package said which
 	}
 	if fs.NArg() > 0 {
-		return nil, errors.New("serve takes no arguments besides its flags")
+		return nil, &usageError{problem: "serve takes no arguments besides its flags"}
 	}
 	if *file == "" {
 		*file = getenv("ASSENT_CONFIG")

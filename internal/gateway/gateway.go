@@ -342,3 +342,13 @@ func (g *Gateway) Handler() http.Handler {
 		Tenants: g, Ready: g.Ready, Log: g.cfg.Log,
 	})
 }
+
+// Sentinels are errors of the adapters whose texts are constants, for a log
+// that writes no others.
+func Sentinels() []error {
+	return []error{
+		sqlite.ErrClosed, sqlite.ErrBusy, sqlite.ErrFull, sqlite.ErrCorrupt, sqlite.ErrSchema,
+		vault.ErrBroken, vault.ErrGap, vault.ErrDamaged,
+		retrieval.ErrConflict, retrieval.ErrEmbedder,
+	}
+}

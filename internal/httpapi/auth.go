@@ -52,8 +52,8 @@ func (c *call) identify() error {
 	if !c.key.Scopes.Has(credential.ActAs) {
 		return errScope
 	}
-	if !asserted {
-		return invalid(groupsHeader, "needs "+principalHeader)
+	if c.principal.Groups, err = parseGroups(groups); err != nil || !asserted {
+		return err
 	}
 	plain, err := url.PathUnescape(who)
 	if err != nil {
@@ -65,8 +65,7 @@ func (c *call) identify() error {
 	if !c.key.MaySpeakFor(c.principal.Subject.Namespace()) {
 		return errNamespace
 	}
-	c.principal.Groups, err = parseGroups(groups)
-	return err
+	return nil
 }
 
 // parseGroups reads a comma-separated list of percent-encoded names.
