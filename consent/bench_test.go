@@ -90,12 +90,12 @@ func BenchmarkDecide(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		docs, ok := make([]consent.People, 10), make([]bool, 10)
+		docs, ok := make([]consent.Claim, 10), make([]bool, 10)
 		for i := 0; b.Loop(); i++ {
 			for j := range docs {
-				docs[j].Owners = nums[(i+j)%1000 : (i+j)%1000+1]
+				docs[j].People.Owners = nums[(i+j)%1000 : (i+j)%1000+1]
 			}
-			p.Recheck(consent.Rule{}, docs, ok)
+			p.Recheck(docs, ok)
 		}
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/10, "ns/hit")
 	})

@@ -144,6 +144,24 @@ func (r *rules) decideIn(s *state, q Question, j Jurisdiction) Decision {
 	return d
 }
 
+// limited reports whether a grant for a purpose has a validity by law where
+// the person is, or could be as long as nobody recorded where.
+func (r *rules) limited(purpose string, j Jurisdiction) bool {
+	if j != "" {
+		return r.policy.rule(purpose, j).validity != 0
+	}
+	for _, f := range r.policy.Frameworks {
+		rule, ok := f.Purposes[purpose]
+		if !ok {
+			rule = f.Default
+		}
+		if rule.validity != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 func denies(r PurposeRule, signal string) bool {
 	for _, s := range r.Signals {
 		if s == signal {

@@ -74,6 +74,9 @@ func (l *Ledger) Open(ctx context.Context, id TenantID) error {
 
 func (l *Ledger) load(ctx context.Context, t *tenant) error {
 	err := l.store.Subjects(ctx, t.id, func(row SubjectRow) error {
+		if !t.vouched(&row) {
+			return ErrTampered
+		}
 		t.addSubject(row)
 		return nil
 	})

@@ -158,7 +158,7 @@ func (r *rig) verdict(who, purpose string) consent.Verdict {
 		}
 	})
 	ok := []bool{false}
-	p.Recheck(consent.Rule{}, []consent.People{{Owners: []consent.SubjectNum{num}}}, ok)
+	p.Recheck([]consent.Claim{{People: consent.People{Owners: []consent.SubjectNum{num}}}}, ok)
 	if ok[0] != (v&consent.Allow != 0) {
 		r.t.Errorf("the second gate says %v, the mask %v", ok[0], v)
 	}
@@ -656,7 +656,7 @@ func TestMasksEqualDecisions(t *testing.T) {
 
 func TestZeroPermitPermitsNothing(t *testing.T) {
 	ok := []bool{true}
-	consent.Permit{}.Recheck(consent.Rule{}, []consent.People{{Nobody: true}}, ok)
+	consent.Permit{}.Recheck([]consent.Claim{{People: consent.People{Nobody: true}}}, ok)
 	if ok[0] {
 		t.Error("a zero permit let something through")
 	}

@@ -105,31 +105,31 @@ func (t *tenant) nextDue() Time {
 	return next
 }
 
-// mask returns the mask for k, made when there is none. The caller holds the
-// lock for writing.
-func (t *tenant) mask(k maskKey) *mask {
-	m := t.masks[k]
-	if m == nil {
-		m = &mask{}
+// ensureMask makes the mask for k when there is none. now is the clock that
+// the permit was made by: a mask that is made is made by that, since what
+// expired before it had no mask to expire from.
+func (t *tenant) ensureMask(k maskKey, now Time) {
+	t.mu.RLock()
+	_, ok := t.masks[k] // masks are never taken away
+	t.mu.RUnlock()
+	if ok {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.masks[k] == nil {
+		t.advance(now)
+		m := &mask{}
 		t.rebuild(k, m)
 		t.masks[k] = m
 	}
-	return m
 }
 
-// sync is Permit.Sync.
+// sync is Permit.Sync. The mask is there.
 func (t *tenant) sync(k maskKey, c *Cursor, reset func(Verdict), visit func(SubjectNum, Verdict)) {
 	t.mu.RLock()
-	m := t.masks[k]
-	if m == nil {
-		t.mu.RUnlock()
-		t.mu.Lock()
-		t.mask(k)
-		t.mu.Unlock()
-		t.mu.RLock()
-		m = t.masks[k] // masks are never taken away
-	}
 	defer t.mu.RUnlock()
+	m := t.masks[k]
 	if c.generation != m.generation {
 		reset(m.unknown)
 		for ord, v := range m.verdicts {

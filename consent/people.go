@@ -127,7 +127,7 @@ func (l *Ledger) RecordParent(ctx context.Context, id TenantID, people []Subject
 		who, ok := t.who[num]
 		t.mu.RUnlock()
 		if !ok {
-			return nil, ErrKeyGone // a number that no row explains
+			return nil, ErrNoPerson
 		}
 		if keys[i], err = l.vault.SubjectKey(who.key); err != nil {
 			if !errors.Is(err, ErrKeyGone) {

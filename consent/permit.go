@@ -33,37 +33,38 @@ type Ruling struct {
 	PolicyDigest string
 }
 
+// A Claim is a document at the second gate: whom it is about, and how they
+// combine in its collection.
+type Claim struct {
+	Rule   Rule
+	People People
+}
+
 // Recheck is the second gate's question: judged from the newest state the
-// gateway has applied, without trusting what any index said. docs holds, for
-// each document, the numbers of its owners and of the people it mentions, as
-// the catalogue and the record's key vouch for them; ok is set for each that
-// may be used. A zero Permit permits nothing.
-func (p Permit) Recheck(r Rule, docs []People, ok []bool) Ruling {
+// gateway has applied, all claims from the same, without trusting what any
+// index said. The people are those whom the catalogue and the record's key
+// vouch for; ok is set for each document that may be used. A zero Permit
+// permits nothing.
+func (p Permit) Recheck(claims []Claim, ok []bool) Ruling {
 	if p.t == nil {
 		clear(ok)
 		return Ruling{}
 	}
-	k := maskKey{p.purpose, r.Default}
-	p.t.mu.RLock()
-	m := p.t.masks[k]
-	if m == nil {
-		p.t.mu.RUnlock()
-		p.t.mu.Lock()
-		p.t.mask(k)
-		p.t.mu.Unlock()
-		p.t.mu.RLock()
-		m = p.t.masks[k]
+	for _, c := range claims {
+		p.t.ensureMask(maskKey{p.purpose, c.Rule.Default}, p.at.Now)
 	}
+	p.t.mu.RLock()
 	defer p.t.mu.RUnlock()
 	var owners, mentions []Verdict
-	for i, d := range docs {
-		if d.Nobody {
+	for i, c := range claims {
+		if c.People.Nobody {
 			ok[i] = true
 			continue
 		}
-		owners = p.t.verdicts(m, d.Owners, owners[:0])
-		mentions = p.t.verdicts(m, d.Mentions, mentions[:0])
-		ok[i] = r.Permits(owners, mentions)
+		m := p.t.masks[maskKey{p.purpose, c.Rule.Default}]
+		owners = p.t.verdicts(m, c.People.Owners, owners[:0])
+		mentions = p.t.verdicts(m, c.People.Mentions, mentions[:0])
+		ok[i] = c.Rule.Permits(owners, mentions)
 	}
 	ruling := Ruling{Position: p.t.applied}
 	if p.t.rules.policy != nil {
@@ -114,5 +115,7 @@ func (p Permit) Sync(def Jurisdiction, c *Cursor, reset func(unknown Verdict), v
 		reset(0)
 		return
 	}
-	p.t.sync(maskKey{p.purpose, def}, c, reset, visit)
+	k := maskKey{p.purpose, def}
+	p.t.ensureMask(k, p.at.Now)
+	p.t.sync(k, c, reset, visit)
 }

@@ -38,6 +38,8 @@ var (
 	ErrPurposeUnknown = errors.New("consent: purpose is unknown to the policy")
 	// ErrKeyGone: a person's key is destroyed; what it closed stays closed.
 	ErrKeyGone = errors.New("consent: a person's key is gone")
+	// ErrNoPerson: no row explains a person's number.
+	ErrNoPerson = errors.New("consent: no person has that number")
 	// ErrKeyMismatch: an Idempotency-Key was used before with another body.
 	ErrKeyMismatch = errors.New("consent: idempotency key was used with another body")
 )
@@ -79,7 +81,7 @@ type SubjectRow struct {
 	Lookup        [32]byte // HMAC of the tenant's lookup key and the normal form
 	LookupVersion uint8
 	Key           seal.Ref // the vault slot of the person's key
-	Sealed        []byte   // the identifier, sealed under the person's key
+	Sealed        []byte   // MAC of the row ‖ the identifier, sealed under the person's key
 }
 
 // A Row is an entry as stored. Clear columns carry nothing that names a

@@ -149,7 +149,8 @@ func entryOf(row Row, reg *registry) effective {
 // one of the same person and purpose with the same status, type, jurisdiction
 // and expiry. A refusal with a later time of its own says something new: it
 // raises the bar for late grants.
-func (s *state) repeats(row Row, reg *registry) (effective, bool) {
+func (s *state) repeats(row Row, r *rules) (effective, bool) {
+	reg := &r.registry
 	p := s.purposes[row.Type.Purpose]
 	if p == nil || row.Kind != KindConsent {
 		return effective{}, false
@@ -168,6 +169,8 @@ func (s *state) repeats(row Row, reg *registry) (effective, bool) {
 		return effective{}, false
 	case row.Status != Granted && row.ActedAt > cur.at:
 		return effective{}, false
+	case row.Status == Granted && e.at > cur.at && r.limited(row.Type.Purpose, s.jurisdiction):
+		return effective{}, false // it renews a validity that the law counts
 	}
 	return cur, true
 }

@@ -2,6 +2,7 @@ package consent
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
@@ -61,6 +62,22 @@ func (t *tenant) lookup(s Subject) [32]byte {
 	return seal.MAC(t.keys.Lookup, "assent subject", []byte(s.Reveal()))
 }
 
+// vouched reports whether a subject's row is as it was written: else the
+// lookup of one person could be put on the number of another.
+func (t *tenant) vouched(row *SubjectRow) bool {
+	mac := t.subjectMAC(row, row.Sealed[min(len(row.Sealed), len([32]byte{})):])
+	return len(row.Sealed) >= len(mac) && [32]byte(row.Sealed[:len(mac)]) == mac
+}
+
+func (t *tenant) subjectMAC(row *SubjectRow, box []byte) [32]byte {
+	b := binary.BigEndian.AppendUint64(nil, uint64(row.Num))
+	b = append(append(b, row.Lookup[:]...), row.LookupVersion)
+	b = binary.BigEndian.AppendUint32(b, row.Key.Slot)
+	b = append(b, row.Key.ID[:]...)
+	return seal.MAC(t.keys.MAC, "assent subject row", b, box)
+}
+
+// addSubject makes a vouched row known.
 func (t *tenant) addSubject(row SubjectRow) {
 	t.who[row.Num] = subjectRef{row.Lookup, row.Key}
 	t.byLookup[row.Lookup] = row.Num
@@ -93,6 +110,9 @@ func (t *tenant) apply(row Row, body func() ([]byte, error)) error {
 		}
 		everyone = true
 	case KindConsent, KindErasure:
+		if _, known := t.who[row.Subject]; !known {
+			return fmt.Errorf("%w: an entry about nobody the ledger knows", ErrTampered)
+		}
 		s := t.byNum[row.Subject]
 		if s == nil {
 			s = &state{num: row.Subject, ord: uint32(len(t.states))}
@@ -189,6 +209,9 @@ func (l *Ledger) catchUp(ctx context.Context, t *tenant, head Position) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, p := range people {
+		if !t.vouched(&p) {
+			return ErrTampered
+		}
 		t.addSubject(p)
 	}
 	for _, r := range rows {

@@ -255,6 +255,9 @@ func (l *Ledger) known(ctx context.Context, t *tenant, s Subject) (bool, error) 
 	if err != nil || !ok {
 		return false, err
 	}
+	if !t.vouched(&row) {
+		return false, ErrTampered
+	}
 	t.mu.Lock()
 	t.addSubject(row)
 	t.mu.Unlock()
@@ -279,10 +282,11 @@ func (l *Ledger) makeKeys(t *tenant, fresh map[Subject]*newcomer) error {
 	i := 0
 	for s := range fresh {
 		num, lookup := randomNum(), t.lookup(s)
-		fresh[s] = &newcomer{key: keys[i], row: SubjectRow{
-			Num: num, Lookup: lookup, LookupVersion: 1, Key: refs[i],
-			Sealed: seal.Seal(keys[i], []byte(s.Reveal()), subjectAAD(t.id, num)),
-		}}
+		row := SubjectRow{Num: num, Lookup: lookup, LookupVersion: 1, Key: refs[i]}
+		box := seal.Seal(keys[i], []byte(s.Reveal()), subjectAAD(t.id, num))
+		mac := t.subjectMAC(&row, box)
+		row.Sealed = append(mac[:], box...)
+		fresh[s] = &newcomer{key: keys[i], row: row}
 		i++
 	}
 	return nil
@@ -448,7 +452,7 @@ func (b *builder) addConsent(w *write, row Row, body any, now Time) error {
 	if err != nil {
 		return err
 	}
-	if cur, ok := s.repeats(row, &b.rules.registry); ok {
+	if cur, ok := s.repeats(row, &b.rules); ok {
 		w.result.Recorded = Recorded{Position: cur.position, RecordedAt: cur.recorded}
 	} else {
 		row.Subject = num

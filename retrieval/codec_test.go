@@ -119,6 +119,33 @@ func TestRecordsRefuseDamage(t *testing.T) {
 	}
 }
 
+// There is one encoding: numbers in their shortest form, maps in order.
+func TestRecordsRefuseOtherEncodings(t *testing.T) {
+	t.Parallel()
+	plain := []byte{recordVersion, 0, 0, 0, 0}
+	if _, err := DecodeBody(plain); err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range map[string][]byte{
+		"long zero": {recordVersion, 0x80, 0, 0, 0, 0},
+		"long one":  {recordVersion, 0, 0x81, 0, 0, 0},
+		"overflow":  {recordVersion, 0, 0xff, 0xff, 0xff, 0xff, 0x1f, 0, 0},
+	} {
+		if _, err := DecodeBody(b); !errors.Is(err, ErrRecord) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	two, err := DocMeta{Metadata: map[string]Value{"a": BoolValue(true), "b": BoolValue(true)}}.AppendBinary(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := bytes.IndexByte(two, 'a'), bytes.IndexByte(two, 'b')
+	two[a], two[b] = 'b', 'a'
+	if _, err := DecodeDocMeta(two); !errors.Is(err, ErrRecord) {
+		t.Errorf("names out of order: %v", err)
+	}
+}
+
 func TestRecordsRefuseWhatDoesNotFit(t *testing.T) {
 	t.Parallel()
 	nan := float32(math.NaN())

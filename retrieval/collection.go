@@ -91,6 +91,9 @@ func (s *Service) PutCollection(ctx context.Context, c Caller, name string, spec
 	if !c.sees(name) {
 		return col, false, ErrNotFound
 	}
+	if len(spec.Filterable) == 0 {
+		spec.Filterable = nil // every field
+	}
 	sh, err := s.shelf(ctx, c.Tenant)
 	if err != nil {
 		return col, false, err
@@ -152,7 +155,7 @@ func (s *Service) collectionRow(t consent.TenantID, col *Collection) (Collection
 		return CollectionRow{}, err
 	}
 	return CollectionRow{
-		ID: col.ID, Lookup: seal.MAC(k.Catalogue, "assent collection", []byte(col.Name)),
+		ID: col.ID, Lookup: collectionLookup(k, col.Name),
 		Sealed: seal.Seal(k.Payload, plain, collectionAAD(t, col.ID)),
 	}, nil
 }
@@ -228,18 +231,24 @@ func (s *Service) DropCollection(ctx context.Context, c Caller, name string) err
 	if err != nil {
 		return err
 	}
+	if !c.sees(name) {
+		return nil
+	}
+	// Begun is finished, whether the client waits or not.
+	ctx = context.WithoutCancel(ctx)
 	sh.intake.Lock()
 	defer sh.intake.Unlock()
-	col, err := s.collection(ctx, c, name)
+	// From the database, not the shelf: a deletion that was cut short has left
+	// a row there, and its repeat goes on where it ended.
+	col, err := s.storedCollection(ctx, c.Tenant, name)
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	// Out of sight first; a crash from here on leaves documents without a
-	// collection on the shelf only in this process: the next start sees the
-	// row as long as any document is left.
+	// Out of sight first; after a crash from here on the collection is there
+	// again with what is left of it, and the repeat deletes the rest.
 	sh.mu.Lock()
 	delete(sh.byName, name)
 	delete(sh.byID, col.ID)
@@ -260,6 +269,26 @@ func (s *Service) DropCollection(ctx context.Context, c Caller, name string) err
 			return err
 		}
 	}
+}
+
+// storedCollection returns a collection as its row says; ErrNotFound.
+func (s *Service) storedCollection(ctx context.Context, t consent.TenantID, name string) (*Collection, error) {
+	k, err := s.keys(t)
+	if err != nil {
+		return nil, err
+	}
+	row, found, err := s.Catalogue.CollectionByLookup(ctx, t, collectionLookup(k, name))
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, ErrNotFound
+	}
+	return s.openCollection(t, row)
+}
+
+func collectionLookup(k Keys, name string) [32]byte {
+	return seal.MAC(k.Catalogue, "assent collection", []byte(name))
 }
 
 func keysOf(rows []DocRow) []seal.Ref {

@@ -15,6 +15,7 @@ const (
 	MaxPeople     = 256  // owners and mentions together
 	MaxSource     = 256
 	MaxDimensions = 4096
+	MaxGroup      = 512
 	MaxAudience   = 256 // users and groups of a visibility together
 )
 

@@ -21,9 +21,11 @@ type gate struct {
 	permit consent.Permit
 	filter *Filter
 
-	opened map[DocNum]*opened
-	bodies []Body // of the hits that hits returned
-	ruling consent.Ruling
+	opened  map[DocNum]*opened
+	bodies  []Body // of the hits that hits returned
+	ruling  consent.Ruling
+	gone    bool     // a row was not there any more
+	damaged []DocNum // versions that do not open with their key
 }
 
 // hits turns what an index found into hits, in order, without those that may
@@ -51,12 +53,16 @@ func (g *gate) hits(ctx context.Context, found []Found) ([]Hit, error) {
 	bodies := make([]*Body, len(refs))
 	for i, ref := range refs {
 		o, part := g.opened[ref.Doc], sealed[ref]
+		if part.Sealed == nil {
+			g.gone = true
+		}
 		if o == nil || part.Sealed == nil {
 			continue
 		}
 		if b, err := g.openBody(g.caller.Tenant, o, part); err == nil {
 			bodies[i] = &b
 		} else {
+			g.damaged = append(g.damaged, ref.Doc)
 			g.dropped("body")
 		}
 	}
@@ -75,14 +81,6 @@ func (g *gate) hits(ctx context.Context, found []Found) ([]Hit, error) {
 		g.bodies = append(g.bodies, *bodies[i])
 	}
 	return hits, nil
-}
-
-// pass reports for each passage whether it may leave.
-func (g *gate) pass(ctx context.Context, refs []PassageRef, rows map[DocNum]*DocRow) ([]bool, error) {
-	if err := g.openAll(ctx, refs, rows); err != nil {
-		return nil, err
-	}
-	return g.recheck(refs), nil
 }
 
 // rows returns the live versions of some passages.
@@ -116,11 +114,13 @@ func (g *gate) openAll(ctx context.Context, refs []PassageRef, rows map[DocNum]*
 		g.opened[ref.Doc] = nil
 		switch {
 		case row == nil:
-			continue // replaced or deleted meanwhile
+			g.gone = true // replaced or deleted meanwhile
+			continue
 		case row.Collection != g.col.ID:
 			g.dropped("collection")
 			continue
 		case row.RetainUntil != 0 && row.RetainUntil <= g.permit.Now():
+			g.dropped("retention")
 			continue
 		}
 		o, err := g.open(ctx, g.caller.Tenant, *row)
@@ -128,6 +128,7 @@ func (g *gate) openAll(ctx context.Context, refs []PassageRef, rows map[DocNum]*
 		case err != nil && !closed(err):
 			return err
 		case err != nil:
+			g.damaged = append(g.damaged, ref.Doc)
 			g.dropped("seal")
 			continue
 		case !visible(&o.meta, g.caller.Principal, o.people.Owners, g.principalNum(ctx)):
@@ -149,20 +150,29 @@ func (g *gate) dropped(why string) {
 
 // recheck asks the ledger's newest state about every passage's people.
 func (g *gate) recheck(refs []PassageRef) []bool {
-	people := make([]consent.People, len(refs))
-	ok := make([]bool, len(refs))
+	claims, ok := make([]consent.Claim, len(refs)), make([]bool, len(refs))
 	for i, ref := range refs {
 		if o := g.opened[ref.Doc]; o != nil {
-			people[i] = o.people
+			claims[i] = consent.Claim{Rule: g.col.Rule(), People: o.people}
 		}
 	}
-	g.ruling = g.permit.Recheck(g.col.Rule(), people, ok)
+	g.ruling = g.permit.Recheck(claims, ok)
 	for i, ref := range refs {
-		if g.opened[ref.Doc] == nil {
-			ok[i] = false
+		if !ok[i] && g.opened[ref.Doc] != nil {
+			g.dropped("consent")
 		}
 	}
 	return ok
+}
+
+// quarantine takes what does not open out of the index, so that it does not
+// stand in the way of what does. Its rows stay for whoever looks into it.
+func (g *gate) quarantine(ctx context.Context) error {
+	if len(g.damaged) == 0 {
+		return nil
+	}
+	g.Log.Error("documents taken out of the index: they do not open with their key", "count", len(g.damaged))
+	return g.Index.Apply(ctx, g.col.ID, Change{Remove: g.damaged})
 }
 
 func (g *gate) principalNum(ctx context.Context) consent.SubjectNum {

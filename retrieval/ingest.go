@@ -352,8 +352,8 @@ func (in *intake) commit(ctx context.Context, jobs []*job, roster *consent.Roste
 		people = append(append(people, j.owners...), j.mentions...)
 	}
 	sh.intake.Lock()
+	defer sh.intake.Unlock()
 	if sh.byID[in.col.ID] == nil { // dropped meanwhile
-		sh.intake.Unlock()
 		in.discard(jobs)
 		return consent.RolledBack, ErrNotFound
 	}
@@ -368,7 +368,6 @@ func (in *intake) commit(ctx context.Context, jobs []*job, roster *consent.Roste
 		in.Step("tx.committed") // a crash here: the documents are there, the next start indexes them
 		err = in.apply(ctx, jobs, retired)
 	}
-	sh.intake.Unlock()
 	switch {
 	case err == nil:
 	case errors.Is(err, ErrConflict), errors.Is(err, consent.ErrSubjectExists), errors.Is(err, consent.ErrRemembered), !confirmed:
@@ -376,7 +375,16 @@ func (in *intake) commit(ctx context.Context, jobs []*job, roster *consent.Roste
 		return consent.RolledBack, err
 	default:
 		// It may have happened. Keys stay: the next start wipes what no row
-		// names, and indexes what is there. The caller repeats.
+		// names. The caller repeats.
+		var olds []DocNum
+		var added []IndexPassage
+		for _, j := range jobs {
+			if j.old != nil {
+				olds = append(olds, j.old.Num)
+			}
+			added = append(added, j.index...)
+		}
+		in.unsettled(ctx, in.caller.Tenant, in.col.ID, olds, added)
 		return consent.Unknown, err
 	}
 	in.remembered = in.once != (consent.Once{})
@@ -460,6 +468,42 @@ func (in *intake) discard(jobs []*job) {
 		}
 	}
 	in.destroy(refs)
+}
+
+// unsettled brings the index to what the rows say, after a transaction of
+// which nobody knows whether it happened: what is not live goes, what is live
+// comes. Where the rows cannot be read either, the next start does it.
+func (s *Service) unsettled(ctx context.Context, t consent.TenantID, c CollectionID, olds []DocNum, added []IndexPassage) {
+	ctx = context.WithoutCancel(ctx)
+	nums := slices.Clone(olds)
+	for _, p := range added {
+		nums = append(nums, p.Head.Ref.Doc)
+	}
+	slices.Sort(nums)
+	nums = slices.Compact(nums)
+	rows, err := s.Catalogue.Docs(ctx, t, nums)
+	if err != nil {
+		s.Log.Error("the index may lag behind the catalogue until the next start")
+		return
+	}
+	live := make(map[DocNum]bool, len(rows))
+	for _, r := range rows {
+		live[r.Num] = true
+	}
+	var ch Change
+	for _, num := range nums {
+		if !live[num] {
+			ch.Remove = append(ch.Remove, num)
+		}
+	}
+	for _, p := range added {
+		if live[p.Head.Ref.Doc] {
+			ch.Add = append(ch.Add, p)
+		}
+	}
+	if err := s.Index.Apply(ctx, c, ch); err != nil {
+		s.Log.Error("the index may lag behind the catalogue until the next start")
+	}
 }
 
 // destroy destroys keys of what is stored no more. A failure leaves them to

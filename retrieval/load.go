@@ -77,19 +77,19 @@ type decoded struct {
 func (l *loader) run(ctx context.Context) error {
 	const workers = 2
 	in, out := make(chan stored, 256), make(chan decoded, 256)
-	g, ctx := errgroup.WithContext(ctx)
+	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		defer close(in)
-		return l.Catalogue.Live(ctx, l.tenant, func(row DocRow, heads []PartRow) error {
+		return l.Catalogue.Live(gctx, l.tenant, func(row DocRow, heads []PartRow) error {
 			select {
 			case in <- stored{row, heads}:
 				return nil
-			case <-ctx.Done():
-				return ctx.Err()
+			case <-gctx.Done():
+				return gctx.Err()
 			}
 		})
 	})
-	work, wctx := errgroup.WithContext(ctx)
+	work, wctx := errgroup.WithContext(gctx)
 	for range workers {
 		work.Go(func() error {
 			for s := range in {
@@ -110,7 +110,7 @@ func (l *loader) run(ctx context.Context) error {
 		defer close(out)
 		return work.Wait()
 	})
-	g.Go(func() error { return l.fill(ctx, out) })
+	g.Go(func() error { return l.fill(gctx, out) })
 	if err := g.Wait(); err != nil {
 		return err
 	}
@@ -248,10 +248,15 @@ func (s *Service) delete(ctx context.Context, t consent.TenantID, sh *shelf, col
 		return err
 	}
 	nums := []DocNum{rows[0].Num}
+	confirmed := false
 	_, retired, err := s.Catalogue.Commit(ctx, t, nil, func(consent.Head) (Intake, error) {
+		confirmed = true
 		return Intake{Retire: nums}, nil
 	})
 	if err != nil {
+		if confirmed && !errors.Is(err, ErrConflict) {
+			s.unsettled(ctx, t, col, nums, nil)
+		}
 		return err
 	}
 	s.Step("tx.committed") // a crash here: the rows are gone, the key is wiped at the next start

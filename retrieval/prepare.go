@@ -101,8 +101,8 @@ func (v Visibility) check() error {
 		return Invalid("visibility", "names more than 256 users and groups")
 	}
 	for _, g := range v.Groups {
-		if g == "" || len(g) > 256 || !plain(g) {
-			return Invalid("visibility.groups", "holds a name that is empty, longer than 256 bytes or not plain")
+		if g == "" || len(g) > MaxGroup || !plain(g) {
+			return Invalid("visibility.groups", "holds a name that is empty, longer than 512 bytes or not plain")
 		}
 	}
 	return nil

@@ -26,6 +26,21 @@ func partAAD(kind string, t consent.TenantID, c CollectionID, ref PassageRef) []
 	return binary.BigEndian.AppendUint32(b, ref.N)
 }
 
+// metaAAD also binds what a row says in clear about people, retention and
+// passages: edited, it does not open.
+func metaAAD(t consent.TenantID, r *DocRow) []byte {
+	b := partAAD(partMeta, t, r.Collection, PassageRef{Doc: r.Num, N: r.Passages})
+	b = binary.BigEndian.AppendUint64(b, uint64(r.RetainUntil))
+	for _, people := range [][]consent.SubjectNum{r.Owners, r.Mentions} {
+		people = sorted(people)
+		b = binary.BigEndian.AppendUint32(b, uint32(len(people)))
+		for _, num := range people {
+			b = binary.BigEndian.AppendUint64(b, uint64(num))
+		}
+	}
+	return b
+}
+
 // seal gives every document a record key of its own, wrapped under the keys
 // of its people, and closes its parts with it. The keys are durable when it
 // returns.
@@ -62,7 +77,7 @@ func (in *intake) close(j *job, key seal.Key) error {
 	if err != nil {
 		return err
 	}
-	j.row.Sealed = seal.Seal(key, plain, partAAD(partMeta, t, c, PassageRef{Doc: j.row.Num}))
+	j.row.Sealed = seal.Seal(key, plain, metaAAD(t, &j.row))
 	j.heads = make([]PartRow, len(j.index))
 	for n := range j.index {
 		h := &j.index[n].Head
@@ -87,7 +102,8 @@ type opened struct {
 // is gone, or what is sealed does not open or does not read. Any other error
 // says nothing about it.
 func closed(err error) bool {
-	return errors.Is(err, ErrKeyGone) || errors.Is(err, seal.ErrOpen) || errors.Is(err, ErrRecord) || errors.Is(err, errAltered)
+	return errors.Is(err, ErrKeyGone) || errors.Is(err, seal.ErrOpen) || errors.Is(err, ErrRecord) ||
+		errors.Is(err, errAltered) || errors.Is(err, consent.ErrNoPerson)
 }
 
 // open opens a version: its key through the keys of its people, then what is
@@ -106,7 +122,7 @@ func (s *Service) open(ctx context.Context, t consent.TenantID, row DocRow) (*op
 	if err != nil {
 		return nil, err
 	}
-	plain, err := seal.Open(key, row.Sealed, partAAD(partMeta, t, row.Collection, PassageRef{Doc: row.Num}))
+	plain, err := seal.Open(key, row.Sealed, metaAAD(t, &row))
 	if err != nil {
 		return nil, err
 	}

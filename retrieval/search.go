@@ -33,39 +33,63 @@ func (s *Service) Search(ctx context.Context, c Caller, collection string, r Sea
 	}
 	answer := Answer{Mode: q.Mode, Privacy: Privacy{Purpose: r.Purpose, DecisionID: rand.Text()}}
 	for round := 1; ; round++ {
-		var found []Found
-		if col.pinned() {
-			if found, err = s.Index.Search(ctx, permit, q); err != nil {
-				return Answer{}, err
-			}
-		}
-		g := &gate{Service: s, caller: c, col: col, permit: permit, filter: q.Filter}
-		hits, err := g.hits(ctx, found)
+		again, err := s.round(ctx, c, col, permit, q, round, &answer)
 		if err != nil {
 			return Answer{}, err
 		}
-		answer.Hits = hits
-		answer.Privacy.Position, answer.Privacy.PolicyDigest = g.ruling.Position, g.ruling.PolicyDigest
-		switch {
-		case len(hits) == r.K:
-			answer.Privacy.Completeness = Complete
-		case len(hits) == len(found):
-			answer.Privacy.Completeness = Short
-		case round == maxRounds:
-			answer.Privacy.Completeness, answer.Privacy.CompletenessReason = Degraded, "changed_during_search"
-		default:
-			if permit, err = s.Ledger.Permit(ctx, c.Tenant, r.Purpose); err != nil {
-				return Answer{}, err
-			}
-			continue
+		if !again {
+			break
 		}
-		for i := range answer.Hits {
-			if q.Mode == ModeHybrid {
-				answer.Hits[i].Score *= RRFScale
-			}
+		if permit, err = s.Ledger.Permit(ctx, c.Tenant, r.Purpose); err != nil {
+			return Answer{}, err
 		}
-		return answer, nil
 	}
+	if q.Mode == ModeHybrid {
+		for i := range answer.Hits {
+			answer.Hits[i].Score *= RRFScale
+		}
+	}
+	return answer, nil
+}
+
+// round searches once and passes the second gate. It reports whether to search
+// again, since hits fell there. The first round waits for nobody. Later ones
+// hold the intake: between the commit of a change and its application to the
+// index, rows and index differ, and no round would be whole.
+func (s *Service) round(ctx context.Context, c Caller, col *Collection, permit consent.Permit, q Query, round int, answer *Answer) (again bool, err error) {
+	if round > 1 {
+		sh, err := s.shelf(ctx, c.Tenant)
+		if err != nil {
+			return false, err
+		}
+		sh.intake.RLock()
+		defer sh.intake.RUnlock()
+	}
+	var found []Found
+	if col.pinned() {
+		if found, err = s.Index.Search(ctx, permit, q); err != nil {
+			return false, err
+		}
+	}
+	g := &gate{Service: s, caller: c, col: col, permit: permit, filter: q.Filter}
+	if answer.Hits, err = g.hits(ctx, found); err != nil {
+		return false, err
+	}
+	p := &answer.Privacy
+	p.Position, p.PolicyDigest, p.CompletenessReason = g.ruling.Position, g.ruling.PolicyDigest, ""
+	switch {
+	case len(answer.Hits) == q.K:
+		p.Completeness = Complete
+	case len(answer.Hits) == len(found):
+		p.Completeness = Short
+	default:
+		p.Completeness, p.CompletenessReason = Degraded, "changed_during_search"
+		if err := g.quarantine(ctx); err != nil {
+			return false, err
+		}
+		return round < maxRounds, nil
+	}
+	return false, nil
 }
 
 // query checks a request and makes it into what an index takes.
@@ -188,43 +212,62 @@ func (s *Service) Check(ctx context.Context, c Caller, purpose string, ids []str
 	if err != nil {
 		return Checked{}, err
 	}
-	permitted := make([]bool, len(ids))
-	out := Checked{}
-	byCollection := map[CollectionID][]int{}
-	for i, ref := range refs {
-		if row := rows[ref.Doc]; row != nil && ref.N < row.Passages {
-			byCollection[row.Collection] = append(byCollection[row.Collection], i)
+	gates := map[CollectionID]*gate{}
+	for _, ref := range refs {
+		row := rows[ref.Doc]
+		if row == nil || gates[row.Collection] != nil {
+			continue
 		}
-	}
-	for id, which := range byCollection {
 		sh.mu.RLock()
-		col := sh.byID[id]
+		col := sh.byID[row.Collection]
 		sh.mu.RUnlock()
 		if col == nil || !c.sees(col.Name) {
 			continue
 		}
 		g := &gate{Service: s, caller: c, col: col, permit: permit}
-		some := make([]PassageRef, len(which))
-		for i, w := range which {
-			some[i] = refs[w]
-		}
-		ok, err := g.pass(ctx, some, rows)
-		if err != nil {
+		if err := g.openAll(ctx, within(refs, rows, col.ID), rows); err != nil {
 			return Checked{}, err
 		}
-		for i, w := range which {
-			permitted[of[w]] = ok[i]
-		}
+		gates[row.Collection] = g
 	}
-	// Nothing between here and the answer: what was refused meanwhile shows.
-	ruling := permit.Recheck(consent.Rule{}, nil, nil)
-	out.Position, out.Permitted = ruling.Position, []string{}
-	for i, id := range ids {
-		if permitted[i] {
-			out.Permitted = append(out.Permitted, id)
+	// Every document is open: now all are judged from one state, the newest.
+	claims, ok := make([]consent.Claim, len(refs)), make([]bool, len(refs))
+	for i, ref := range refs {
+		claims[i] = claimOf(gates, rows, ref)
+	}
+	ruling := permit.Recheck(claims, ok)
+	out := Checked{Position: ruling.Position, Permitted: []string{}}
+	for i := range refs {
+		if ok[i] {
+			out.Permitted = append(out.Permitted, ids[of[i]])
 		}
 	}
 	return out, nil
+}
+
+// within returns the passages whose documents are in a collection.
+func within(refs []PassageRef, rows map[DocNum]*DocRow, c CollectionID) []PassageRef {
+	var out []PassageRef
+	for _, ref := range refs {
+		if row := rows[ref.Doc]; row != nil && row.Collection == c {
+			out = append(out, ref)
+		}
+	}
+	return out
+}
+
+// claimOf is a passage at the second gate; one that did not open is nobody's
+// and everybody's no: a claim without owners.
+func claimOf(gates map[CollectionID]*gate, rows map[DocNum]*DocRow, ref PassageRef) consent.Claim {
+	row := rows[ref.Doc]
+	if row == nil || ref.N >= row.Passages {
+		return consent.Claim{}
+	}
+	g := gates[row.Collection]
+	if g == nil || g.opened[ref.Doc] == nil {
+		return consent.Claim{}
+	}
+	return consent.Claim{Rule: g.col.Rule(), People: g.opened[ref.Doc].people}
 }
 
 // Document returns a document that passes both gates; ErrNotFound for one
@@ -242,12 +285,43 @@ func (s *Service) Document(ctx context.Context, c Caller, collection, id, purpos
 	if err != nil {
 		return DocumentAnswer{}, err
 	}
-	rows, err := s.Catalogue.DocsByLookup(ctx, c.Tenant, col.ID, [][32]byte{s.docLookup(k, col.ID, id)})
+	lookup := s.docLookup(k, col.ID, id)
+	a, overtaken, err := s.document(ctx, c, col, permit, lookup)
+	if overtaken { // replaced between two reads: once more, and let nothing change
+		sh, shelfErr := s.shelf(ctx, c.Tenant)
+		if shelfErr != nil {
+			return DocumentAnswer{}, shelfErr
+		}
+		sh.intake.RLock()
+		defer sh.intake.RUnlock()
+		a, _, err = s.document(ctx, c, col, permit, lookup)
+	}
 	if err != nil {
 		return DocumentAnswer{}, err
 	}
-	if len(rows) != 1 {
+	if a.ID != id {
 		return DocumentAnswer{}, ErrNotFound
+	}
+	a.Privacy.Purpose, a.Privacy.Completeness, a.Privacy.DecisionID = purpose, Complete, rand.Text()
+	return a, nil
+}
+
+// document reads one document through the second gate; ErrNotFound when it is
+// absent or may not leave. overtaken says that it was there and then was not.
+func (s *Service) document(ctx context.Context, c Caller, col *Collection, permit consent.Permit, lookup [32]byte) (a DocumentAnswer, overtaken bool, err error) {
+	rows, err := s.Catalogue.DocsByLookup(ctx, c.Tenant, col.ID, [][32]byte{lookup})
+	if err != nil {
+		return a, false, err
+	}
+	if len(rows) != 1 {
+		return a, false, ErrNotFound
+	}
+	// Judged first by what its row says: one that is refused should cost about
+	// what an absent one costs.
+	ok := []bool{false}
+	permit.Recheck([]consent.Claim{{Rule: col.Rule(), People: peopleOf(&rows[0])}}, ok)
+	if !ok[0] {
+		return a, false, ErrNotFound
 	}
 	found := make([]Found, rows[0].Passages)
 	for n := range found {
@@ -256,24 +330,26 @@ func (s *Service) Document(ctx context.Context, c Caller, collection, id, purpos
 	g := &gate{Service: s, caller: c, col: col, permit: permit}
 	hits, err := g.hits(ctx, found)
 	if err != nil {
-		return DocumentAnswer{}, err
-	}
-	if len(hits) == 0 || len(hits) != len(found) || hits[0].DocumentID != id {
-		return DocumentAnswer{}, ErrNotFound
+		return a, false, err
 	}
 	o := g.opened[rows[0].Num]
-	a := DocumentAnswer{
-		ID: id, Title: o.meta.Title, Passages: hits, Metadata: o.meta.Metadata, Source: o.meta.Source,
+	if o == nil || len(hits) != len(found) {
+		return a, g.gone, ErrNotFound
+	}
+	a = DocumentAnswer{
+		ID: o.meta.ID, Title: o.meta.Title, Passages: hits, Metadata: o.meta.Metadata, Source: o.meta.Source,
 		StoredAt: o.meta.Provenance.At.Time(),
-		Privacy: Privacy{
-			Position: g.ruling.Position, PolicyDigest: g.ruling.PolicyDigest, Purpose: purpose,
-			Completeness: Complete, DecisionID: rand.Text(),
-		},
+		Privacy:  Privacy{Position: g.ruling.Position, PolicyDigest: g.ruling.PolicyDigest},
 	}
 	if !o.meta.Supplied {
 		a.Text = stitch(g.bodies)
 	}
-	return a, nil
+	return a, false, nil
+}
+
+// peopleOf is whom a row says it is about, before anything vouches for it.
+func peopleOf(r *DocRow) consent.People {
+	return consent.People{Owners: r.Owners, Mentions: r.Mentions, Nobody: !r.Personal}
 }
 
 // stitch puts chunked passages together again: they overlap, in order.

@@ -51,7 +51,9 @@ type Service struct {
 // lock under which a transaction of the corpus and its application to the
 // index are one step, so that the index sees changes in corpus order.
 type shelf struct {
-	intake sync.Mutex
+	// A search that was overtaken by a change reads under it, so that rows and
+	// index say the same.
+	intake sync.RWMutex
 	mu     sync.RWMutex
 	byName map[string]*Collection
 	byID   map[CollectionID]*Collection

@@ -44,6 +44,15 @@ var settings = []struct{ env, flag, usage string }{
 	{"ASSENT_ALLOW_VAULT_INSIDE", "", "1: allow the vault inside the data directory"},
 }
 
+// later are settings of the wire contract that this version cannot honour:
+// better refused than ignored.
+var later = []string{
+	"ASSENT_METRICS_ADDR", "ASSENT_VAULT_URL", "ASSENT_POSTGRES_URL",
+	"ASSENT_WEAVIATE_URL", "ASSENT_WEAVIATE_GRPC", "ASSENT_WEAVIATE_API_KEY",
+	"ASSENT_EMBEDDINGS_URL", "ASSENT_EMBEDDINGS_KEY", "ASSENT_EMBEDDINGS_MODEL", "ASSENT_EMBEDDINGS_DIMENSIONS",
+	"ASSENT_KAFKA_BROKERS", "ASSENT_AMQP_URL", "ASSENT_OIDC_ISSUER", "ASSENT_OIDC_AUDIENCE",
+}
+
 // loadConfig reads flags, environment and file, and names all mistakes at once.
 func loadConfig(args []string, getenv func(string) string, stderr io.Writer) (*config, error) {
 	fs := flag.NewFlagSet("assent serve", flag.ContinueOnError)
@@ -153,6 +162,11 @@ func buildConfig(get func(string) string) (*config, error) {
 	}
 	if n := len(c.adminKey); n > 0 && n < 24 {
 		mistake("ASSENT_ADMIN_KEY is shorter than 24 characters")
+	}
+	for _, name := range later {
+		if get(name) != "" {
+			mistake("%s is set, and this version does not know it: it would be ignored", name)
+		}
 	}
 	if err := c.checkAddr(); err != nil {
 		mistake("%w", err)

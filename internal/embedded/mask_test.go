@@ -70,6 +70,32 @@ func TestMaskJudgesOnlyWhoChanged(t *testing.T) {
 	}
 }
 
+// A slot that is used again must not inherit a permission, not even until the
+// next search judges it.
+func TestRemovalTakesPermissionAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, -1)
+	w.people.restart(consent.Allow)
+	for range 10 {
+		w.change(t)
+	}
+	q := w.query(t)
+	if _, err := w.index.search(context.Background(), w.people, q); err != nil {
+		t.Fatal(err)
+	}
+	c := w.index.collection(coll)
+	m := c.masks[maskKey{"t", "rag_retrieval", q.Rule}]
+	for num, ord := range c.byNum {
+		was := m.permitted.has(ord)
+		if err := w.index.Apply(context.Background(), coll, retrieval.Change{Remove: []retrieval.DocNum{num}, Add: w.document(0)}); err != nil {
+			t.Fatal(err)
+		}
+		if !c.alive.has(ord) || m.permitted.has(ord) {
+			t.Fatalf("the slot is permitted (before: %v) though nobody judged its new document", was)
+		}
+	}
+}
+
 func TestMasksAndBooksAreBounded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, -1)

@@ -73,11 +73,12 @@ func (p *people) set(s consent.SubjectNum, v consent.Verdict) {
 	p.log = append(p.log, s)
 }
 
-// restart makes every reader start anew.
+// restart makes every reader start anew; nobody is known any longer.
 func (p *people) restart(unknown consent.Verdict) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.unknown = unknown
+	clear(p.of)
 	p.generation++
 	p.log = nil
 }

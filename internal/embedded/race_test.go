@@ -141,10 +141,13 @@ func TestRemovalDuringFetch(t *testing.T) {
 	if err := w.index.Apply(ctx, coll, retrieval.Change{Add: add}); err != nil {
 		t.Fatal(err)
 	}
+	// A hidden document takes the slots, so that a slip would show.
+	other := w.document(0)[:1]
+	other[0].Vector, other[0].Owners, other[0].Head.Visibility = nil, nums[:1], retrieval.Visibility{Level: retrieval.Private}
 	var once sync.Once
 	w.store.before = func() {
 		once.Do(func() {
-			if err := w.index.Apply(ctx, coll, retrieval.Change{Remove: []retrieval.DocNum{markDoc}}); err != nil {
+			if err := w.index.Apply(ctx, coll, retrieval.Change{Remove: []retrieval.DocNum{markDoc}, Add: other}); err != nil {
 				t.Error(err)
 			}
 		})

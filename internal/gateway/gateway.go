@@ -71,6 +71,8 @@ type Config struct {
 	DBFault    func(op string) error
 	VaultFault func(op string) error
 	Step       func(string)
+	// WrapIndex puts something between the service and the index.
+	WrapIndex func(retrieval.Index) retrieval.Index
 }
 
 // A Gateway is everything opened, ready to be served.
@@ -89,6 +91,7 @@ type Gateway struct {
 	index *embedded.Index
 	lock  *os.File
 
+	lost   atomic.Bool // the database lacks a tenant whose journal the vault has
 	closed atomic.Bool
 }
 
@@ -165,16 +168,34 @@ func (g *Gateway) bindVault(ctx context.Context) error {
 
 // within reports whether inner is outer or lies below it.
 func within(inner, outer string) (bool, error) {
-	a, err := filepath.Abs(inner)
+	a, err := resolved(inner)
 	if err != nil {
 		return false, err
 	}
-	b, err := filepath.Abs(outer)
+	b, err := resolved(outer)
 	if err != nil {
 		return false, err
 	}
 	rel, err := filepath.Rel(b, a)
 	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator)), nil
+}
+
+// resolved returns a path without symbolic links, as far as it exists.
+func resolved(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	rest := ""
+	for dir := path; ; dir = filepath.Dir(dir) {
+		if real, err := filepath.EvalSymlinks(dir); err == nil {
+			return filepath.Join(real, rest), nil
+		}
+		if dir == filepath.Dir(dir) {
+			return path, nil
+		}
+		rest = filepath.Join(filepath.Base(dir), rest)
+	}
 }
 
 func lockDir(dir string) (*os.File, error) {
@@ -205,8 +226,12 @@ func (g *Gateway) openAdminKey() (err error) {
 func (g *Gateway) wire() {
 	g.Ledger = consent.NewLedger(g.db, g.vault.Consent(), consent.Options{Log: g.cfg.Log, Step: g.cfg.Step})
 	g.index = embedded.New(nil, embedded.Options{})
+	var index retrieval.Index = g.index
+	if g.cfg.WrapIndex != nil {
+		index = g.cfg.WrapIndex(index)
+	}
 	g.Retrieval = retrieval.NewService(retrieval.Deps{
-		Ledger: g.Ledger, Catalogue: g.db, Index: g.index, Records: g.vault.Records(),
+		Ledger: g.Ledger, Catalogue: g.db, Index: index, Records: g.vault.Records(),
 		Embedders: localembed.Embedders{}, Keys: g.vault.CatalogueKeys, Log: g.cfg.Log, Step: g.cfg.Step,
 	})
 	g.index.SetVectors(g.Retrieval)
@@ -231,6 +256,7 @@ func (g *Gateway) openTenants(ctx context.Context) error {
 	}
 	if lost := g.lostTenants(tenants); lost > 0 {
 		g.cfg.Log.Error("the vault knows tenants that the database lacks: restored from a backup", "count", lost)
+		g.lost.Store(true)
 		whole = false
 	}
 	if !whole {
@@ -309,7 +335,12 @@ func (g *Gateway) ensureTenant(ctx context.Context, id consent.TenantID) error {
 }
 
 // Ready reports whether the gateway may serve, and why not.
-func (g *Gateway) Ready(ctx context.Context) error { return g.Ledger.Ready(ctx) }
+func (g *Gateway) Ready(ctx context.Context) error {
+	if g.lost.Load() {
+		return consent.ErrBehindJournal // a tenant's whole ledger is
+	}
+	return g.Ledger.Ready(ctx)
+}
 
 // KeySlots is how many keys the vault holds: of people and of documents.
 func (g *Gateway) KeySlots() int {
