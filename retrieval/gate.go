@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"slices"
 
 	"github.com/assent-gateway/assent/consent"
@@ -128,6 +129,8 @@ func (g *gate) openAll(ctx context.Context, refs []PassageRef, rows map[DocNum]*
 		case err != nil && !closed(err):
 			return err
 		case err != nil:
+			// A key that is gone may be that of a version replaced meanwhile.
+			g.gone = g.gone || errors.Is(err, ErrKeyGone)
 			g.damaged = append(g.damaged, ref.Doc)
 			g.dropped("seal")
 			continue
