@@ -122,7 +122,7 @@ func (c *client) do(ctx context.Context, method, path, contentType string, body 
 		if u := (*url.Error)(nil); errors.As(err, &u) {
 			err = u.Err
 		}
-		return nil, fmt.Errorf("%w at %s: %w (start one with `assent serve`, or set ASSENT_URL)", errUnreachable, c.base.Host, err)
+		return nil, fmt.Errorf("%w at %s: %w", errUnreachable, c.base.Host, err)
 	}
 	if resp.StatusCode >= 300 {
 		defer resp.Body.Close()
@@ -144,6 +144,9 @@ func (c *client) call(ctx context.Context, method, path string, in, out any) (in
 		body, contentType = bytes.NewReader(raw), "application/json"
 	}
 	resp, err := c.do(ctx, method, path, contentType, body)
+	if errors.Is(err, errUnreachable) {
+		err = fmt.Errorf("%w (start a gateway with `assent serve`, or set ASSENT_URL)", err)
+	}
 	if err != nil {
 		return 0, err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 )
 
@@ -30,6 +31,10 @@ func consentImport(ctx context.Context, s *session, args []string) error {
 	}
 	c, err := s.client()
 	if err != nil {
+		return err
+	}
+	// A wrong address is told at once, not when patience ends.
+	if _, err := c.call(ctx, http.MethodGet, "/healthz", nil, nil); err != nil {
 		return err
 	}
 	t := newTally(in, "recorded", "unchanged", "invalid")

@@ -30,8 +30,8 @@ type feed struct {
 	patience time.Duration
 	// done takes a line and its result, which is nil for a bad line.
 	done func(line, json.RawMessage)
-	// waiting, if set, hears why a request is repeated and when.
-	waiting func(why error, d time.Duration)
+	// waiting hears why requests fail, once for as long as they do.
+	waiting func(why error)
 }
 
 // A flight is a batch under way.

@@ -39,6 +39,8 @@ func (f *feed) send(ctx context.Context, lines []line) (results []json.RawMessag
 				return results, err
 			}
 			continue
+		case len(left) == 0:
+			return results, err
 		case errors.As(err, &p) && !p.transient():
 			return results, fmt.Errorf("%s, line %d and after: %w", left[0].file, left[0].number, err)
 		}
@@ -49,8 +51,8 @@ func (f *feed) send(ctx context.Context, lines []line) (results []json.RawMessag
 		if spent += d; spent > f.patience {
 			return results, fmt.Errorf("gave up after %v of trying: %w", (spent - d).Round(time.Second), err)
 		}
-		if f.waiting != nil {
-			f.waiting(err, d)
+		if attempt == 0 {
+			f.waiting(err)
 		}
 		if err := f.client.wait(ctx, d); err != nil {
 			return results, err

@@ -81,8 +81,8 @@ func ingest(ctx context.Context, s *session, args []string) error {
 // stream runs a feed with its progress on stderr and its summary on stdout.
 func (s *session) stream(ctx context.Context, f *feed, in *input, t *tally, describe func(*line)) error {
 	p := showProgress(s.err, t.progress)
-	f.waiting = func(why error, d time.Duration) {
-		p.note(fmt.Sprintf("trying again in %v: %v", d.Round(10*time.Millisecond), why))
+	f.waiting = func(why error) {
+		p.note(fmt.Sprintf("%v; trying again for up to %v", why, f.patience))
 	}
 	err := f.run(ctx, in, describe)
 	p.stop()

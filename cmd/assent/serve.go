@@ -99,7 +99,7 @@ Try, in another terminal:
 
   export ASSENT_URL=%s ASSENT_KEY=$(cat %s)
   %s demo
-  %s search --collection demo "which passages may be used?"
+  %s consent show user:demo-ada
 
 `, url, g.AdminKeyFile, exe, exe)
 }

@@ -33,13 +33,16 @@ func (c *call) mediaType() (string, error) {
 
 const ndjson = "application/x-ndjson"
 
-// body reads a JSON body whole. A missing type is JSON.
+// body reads a JSON body whole. A missing type is JSON, and so is the one that
+// curl gives to every body unless told otherwise.
 func (c *call) body() ([]byte, error) {
 	name, err := c.mediaType()
 	if err != nil {
 		return nil, err
 	}
-	if name != "" && name != "application/json" {
+	switch name {
+	case "", "application/json", "application/x-www-form-urlencoded":
+	default:
 		return nil, errMediaType
 	}
 	raw, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))

@@ -58,6 +58,8 @@ func fieldOf(p jsontext.Pointer) string {
 	var b strings.Builder
 	for token := range p.Tokens() {
 		switch {
+		case b.Len() > maxField:
+			return b.String()
 		case isIndex(token):
 			b.WriteString("[" + token + "]")
 		case ours(token):
@@ -74,6 +76,9 @@ func fieldOf(p jsontext.Pointer) string {
 	}
 	return b.String()
 }
+
+// maxField is where a path is cut, when a client nested more than it may.
+const maxField = 120
 
 func isIndex(s string) bool {
 	return s != "" && len(s) <= 7 && strings.Trim(s, "0123456789") == ""

@@ -18,14 +18,32 @@ import (
 // instant must lie after 1970 began and before 2262: at exactly 0 the ledger
 // would take it for absent, beyond it for another one.
 func parseTime(s string) (time.Time, error) {
-	var t time.Time
-	if len(s) > 64 || t.UnmarshalText([]byte(strings.ToUpper(s))) != nil {
+	s = strings.ToUpper(s)
+	if !shapedTime(s) {
+		return time.Time{}, errSyntax
+	}
+	t, err := time.Parse(time.RFC3339, s) // takes a fraction, too
+	if err != nil {
 		return time.Time{}, errSyntax
 	}
 	if year := t.UTC().Year(); year < 1970 || year > 2261 || t.UnixNano() <= 0 {
 		return time.Time{}, errSyntax
 	}
 	return t, nil
+}
+
+// shapedTime refuses what time.Parse lets pass besides RFC 3339: one digit of
+// an hour, a comma before the fraction, offsets of a day and more.
+func shapedTime(s string) bool {
+	const date, offset = "2006-01-02T15:04:05", "+07:00"
+	if len(s) <= len(date) || len(s) > 40 || s[13] != ':' || strings.Contains(s, ",") {
+		return false
+	}
+	if strings.HasSuffix(s, "Z") {
+		return true
+	}
+	o := s[len(s)-len(offset):]
+	return o[1:3] <= "23" && o[4:] <= "59"
 }
 
 const notTime = "is not an RFC 3339 time between 1970 and 2262"

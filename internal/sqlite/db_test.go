@@ -210,6 +210,39 @@ func TestCloseWaitsForAWriteAndTheWritesReadsFail(t *testing.T) {
 	}
 }
 
+func TestCloseWaitsForAStream(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "db"), Options{})
+	prepare(t, db)
+	for range 5 {
+		if err := appendOne(db); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closed := make(chan error, 1)
+	rows := 0
+	err := db.Rows(t.Context(), "t", 0, func(consent.Row) error {
+		if rows++; rows > 1 {
+			return nil
+		}
+		go func() { closed <- db.Close() }()
+		for _, err := db.Head(t.Context(), "t"); err == nil; { // until Close has begun
+			_, err = db.Head(t.Context(), "t")
+		}
+		select {
+		case <-closed:
+			t.Error("Close did not wait")
+		case <-time.After(50 * time.Millisecond):
+		}
+		return nil
+	})
+	if err != nil || rows != 6 {
+		t.Errorf("%d rows, error %v", rows, err)
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+}
+
 // A driver's text can quote what was being written; ours never does.
 func TestErrorsHoldNoData(t *testing.T) {
 	db := open(t, filepath.Join(t.TempDir(), "db"), Options{})

@@ -147,3 +147,18 @@ func TestARollbackThatFailsCostsTheConnectionOnly(t *testing.T) {
 		t.Errorf("head is %d, want 2", got)
 	}
 }
+
+// Also an error of this database that prepare met elsewhere is prepare's own.
+func TestAnErrorOfTheCallersCallbackIsNotOurs(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "db"), Options{})
+	prepare(t, db)
+	own := fail("test", errFault)
+	for name, got := range map[string]error{
+		"append": db.Append(t.Context(), "t", func(consent.Head) (consent.Batch, error) { return consent.Batch{}, own }),
+		"rows":   db.Rows(t.Context(), "t", 0, func(consent.Row) error { return own }),
+	} {
+		if got != own {
+			t.Errorf("%s: error is %v", name, got)
+		}
+	}
+}

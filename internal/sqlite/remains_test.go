@@ -109,10 +109,10 @@ func TestACheckpointHeldBackIsToldAndDoneLater(t *testing.T) {
 	}
 }
 
-// sorting needs far more than a cache holds; on a connection that may, SQLite
-// sorts in a temporary file.
-const sorting = `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)
-	SELECT randomblob(1000) AS b FROM n ORDER BY b`
+// sorting needs far more than a cache of 4 MB holds; on a connection that may,
+// SQLite sorts in a temporary file.
+const sorting = `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200)
+	SELECT -i AS k, zeroblob(100000) FROM n ORDER BY k`
 
 func TestNothingSpillsIntoTemporaryFiles(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "db")
@@ -130,6 +130,9 @@ func TestNothingSpillsIntoTemporaryFiles(t *testing.T) {
 	}
 	if got := temporaryFiles(t, db.readers); got != 0 {
 		t.Errorf("a reader has %d temporary files open", got)
+	}
+	if err := db.writer.run("PRAGMA cache_size = -4000"); err != nil {
+		t.Fatal(err)
 	}
 	if got := temporaryFiles(t, &tx{c: db.writer}); got != 0 {
 		t.Errorf("the writer has %d temporary files open", got)

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"cmp"
 	"testing"
 
 	"github.com/assent-gateway/assent/consent"
@@ -24,7 +25,7 @@ var credentialCases = []testCase{{
 		must(t, err)
 		sameSet(t, "tenants", all, []credential.TenantRow{row,
 			{ID: tenantA, Sealed: []byte(tenantA), CreatedAt: 1}, {ID: tenantB, Sealed: []byte(tenantB), CreatedAt: 1}},
-			func(a, b credential.TenantRow) bool { return a.ID < b.ID })
+			func(a, b credential.TenantRow) int { return cmp.Compare(a.ID, b.ID) })
 		keys, err := f.Keys(f.ctx, row.ID)
 		must(t, err)
 		same(t, "keys", keys, []credential.KeyRow{first[1], first[0]})

@@ -144,6 +144,11 @@ var deletionCases = []testCase{{
 			same(t, "retired row", d, want)
 		}
 		f.wantOnly(t, tenantA, gone, []retrieval.DocRow{stays})
+		_, err := f.DropCollection(f.ctx, tenantA, books+1, 1) // exactly the limit: none is left
+		must(t, err)
+		_, found, err := f.CollectionByLookup(f.ctx, tenantA, collection(books+1).Lookup)
+		must(t, err)
+		same(t, "the other row is there at the end", found, false)
 	},
 }, {
 	name:     "an empty collection is dropped at once and the absent is not an error",

@@ -1,0 +1,148 @@
+package httpapi_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/assent-gateway/assent/internal/httpapi"
+)
+
+// corpus is a collection with one document that may be returned and one for
+// each reason why a document may not. Their texts are their ids.
+type corpus struct {
+	*server
+	ids      []string          // PERMITTED, REFUSED-…
+	passages map[string]string // id → passage id
+}
+
+// TestEveryRouteThatReturnsTextPassesBothGates is P3 over the router: each
+// route is either driven against the corpus or named as one that returns no
+// text and nothing that tells of one. A new route fails here until somebody
+// decided which it is.
+func TestEveryRouteThatReturnsTextPassesBothGates(t *testing.T) {
+	t.Parallel()
+	const noText = "returns nothing of a document"
+	search := func(c *corpus) string {
+		var out strings.Builder
+		for _, mode := range []string{"vector", "keyword", "hybrid"} {
+			out.Write(c.do(t, "POST", "/v1/collections/mail/search", `{"query":"words","k":1000,"purpose":"rag_retrieval","mode":"`+mode+`"}`).is(200).body)
+		}
+		return out.String()
+	}
+	document := func(c *corpus) string {
+		var out strings.Builder
+		for _, id := range c.ids {
+			a := c.do(t, "GET", "/v1/collections/mail/documents/"+id+"?purpose=rag_retrieval", "")
+			if a.status != 200 {
+				a.is(404, "not_found")
+			}
+			out.Write(a.body)
+		}
+		return out.String()
+	}
+	check := func(c *corpus) string {
+		list := ""
+		for _, id := range c.ids {
+			list += fmt.Sprintf(`,%q`, c.passages[id])
+		}
+		out := string(c.do(t, "POST", "/v1/passages/check", `{"purpose":"rag_retrieval","passage_ids":[`+list[1:]+`]}`).is(200).body)
+		for id, p := range c.passages {
+			out = strings.ReplaceAll(out, p, id)
+		}
+		return out
+	}
+	routes := map[string]any{
+		"POST /v1/collections/:c/search":          search,
+		"GET /v1/collections/:c/documents/:id":    document,
+		"POST /v1/passages/check":                 check,
+		"GET /healthz":                            noText,
+		"GET /readyz":                             noText,
+		"GET /openapi.yaml":                       noText,
+		"POST /v1/tenants":                        noText,
+		"POST /v1/keys":                           noText,
+		"GET /v1/keys":                            noText,
+		"DELETE /v1/keys/:id":                     noText,
+		"PUT /v1/collections/:c":                  noText,
+		"GET /v1/collections":                     noText,
+		"GET /v1/collections/:c":                  noText,
+		"DELETE /v1/collections/:c":               noText,
+		"POST /v1/collections/:c/documents":       "echoes the writer's own ids; stored and unchanged are about what the writer sent",
+		"DELETE /v1/collections/:c/documents/:id": noText,
+		"PUT /v1/consent-types/:type":             noText,
+		"GET /v1/consent-types":                   noText,
+	}
+	for _, prefix := range []string{"/v1/consent", "/consent"} {
+		for _, r := range []string{"POST ", "POST /query", "POST /decide", "GET /:user", "GET /:user/history", "GET /:user/:type"} {
+			method, rest, _ := strings.Cut(r, " ")
+			routes[method+" "+prefix+rest] = noText
+		}
+	}
+	for _, l := range httpapi.Table() {
+		if routes[l.Method+" "+l.Path] == nil {
+			t.Errorf("%s %s is not classified: does it return text?", l.Method, l.Path)
+		}
+		delete(routes, l.Method+" "+l.Path)
+	}
+	for r := range routes {
+		t.Errorf("%s is classified and not there", r)
+	}
+	c := newCorpus(t)
+	for name, drive := range map[string]func(*corpus) string{"search": search, "document": document, "check": check} {
+		got := drive(c)
+		if !strings.Contains(got, "PERMITTED") {
+			t.Errorf("%s does not return what is permitted: %s", name, got)
+		}
+		for _, id := range c.ids[1:] {
+			if strings.Contains(got, id) || strings.Contains(got, c.passages[id]) {
+				t.Errorf("%s returns %s", name, id)
+			}
+		}
+	}
+}
+
+func newCorpus(t *testing.T) *corpus {
+	c := &corpus{server: open(t), passages: map[string]string{}}
+	c.collection(t, "mail")
+	c.collection(t, "other")
+	people := []string{"ada", "revoked", "unembedded", "restricted", "objected", "expiring"}
+	c.says(t, "granted", people...)
+	for id, more := range map[string]string{
+		"PERMITTED":          `"owners":["ada"]`,
+		"REFUSED-revoked":    `"owners":["revoked"]`,
+		"REFUSED-unembedded": `"owners":["unembedded"]`,
+		"REFUSED-restricted": `"owners":["restricted"]`,
+		"REFUSED-jointly":    `"owners":["ada","revoked"]`,
+		"REFUSED-mention":    `"owners":["ada"],"mentions":["objected"]`,
+		"REFUSED-private":    `"owners":["ada"],"visibility":{"level":"private"}`,
+		"REFUSED-listed":     `"owners":["ada"],"visibility":{"level":"listed","users":["bob"],"groups":["staff"]}`,
+		"REFUSED-deleted":    `"owners":["ada"]`,
+	} {
+		a := c.do(t, "POST", "/v1/collections/mail/documents", fmt.Sprintf(`{"documents":[{"id":%q,"text":"words of %s",%s}]}`, id, id, more)).is(200)
+		if a.get("results.0.status") != "stored" {
+			t.Fatalf("%s: %s", id, a.body)
+		}
+		if c.ids = append(c.ids, id); id == "PERMITTED" {
+			last := len(c.ids) - 1
+			c.ids[0], c.ids[last] = c.ids[last], c.ids[0]
+		}
+	}
+	// While everyone permits, an owner who acts sees all and notes the passages.
+	for _, principal := range []string{"ada", "bob"} {
+		a := c.do(t, "POST", "/v1/collections/mail/search", `{"query":"words","k":1000,"purpose":"rag_retrieval"}`, "Assent-Principal: "+principal).is(200)
+		for i := 0; a.get(fmt.Sprintf("hits.%d.rank", i)) != ""; i++ {
+			c.passages[a.get(fmt.Sprintf("hits.%d.document_id", i))] = a.get(fmt.Sprintf("hits.%d.passage_id", i))
+		}
+	}
+	if len(c.passages) != len(c.ids) {
+		t.Fatalf("saw %d of %d documents before anybody refused", len(c.passages), len(c.ids))
+	}
+	for who, said := range map[string][2]string{
+		"revoked": {"rag_retrieval_v1", "revoked"}, "unembedded": {"embedding_v1", "revoked"},
+		"restricted": {"rag_retrieval_v1", "restricted"}, "objected": {"rag_retrieval_v1", "objected"},
+	} {
+		c.do(t, "POST", "/v1/consent", fmt.Sprintf(`{"user_id":%q,"consent_type":%q,"status":%q,"source":"s"}`, who, said[0], said[1])).is(201)
+	}
+	c.do(t, "DELETE", "/v1/collections/mail/documents/REFUSED-deleted", "").is(204)
+	return c
+}
