@@ -3,6 +3,7 @@ package verify
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 )
 
@@ -80,9 +81,12 @@ func (t Trust) Receipt(file []byte) (Proven, error) {
 func entryAt(b []byte, index uint64) (Entry, error) {
 	e, err := ParseEntry(b)
 	if err == nil && e.Position != index+1 {
-		err = refuse(ErrPosition, "index %d", index)
+		err = ErrPosition
 	}
-	return e, err
+	if err != nil {
+		return Entry{}, fmt.Errorf("entry %d: %w", index+1, err)
+	}
+	return e, nil
 }
 
 type proofFile struct {

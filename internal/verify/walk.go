@@ -187,7 +187,7 @@ func (u unit) entry(e []byte, index uint64, leaf Hash) error {
 		return refuse(ErrLost, "entry %d", index+1)
 	}
 	if _, err := entryAt(e, index); err != nil {
-		return fmt.Errorf("entry %d: %w", index+1, err)
+		return err
 	}
 	if LeafHash(e) != leaf {
 		return refuse(ErrLeaf, "entry %d", index+1)
