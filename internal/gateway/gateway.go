@@ -35,6 +35,7 @@ import (
 	"github.com/assent-gateway/assent/internal/localembed"
 	"github.com/assent-gateway/assent/internal/seal"
 	"github.com/assent-gateway/assent/internal/sqlite"
+	"github.com/assent-gateway/assent/internal/translog"
 	"github.com/assent-gateway/assent/internal/vault"
 	"github.com/assent-gateway/assent/retrieval"
 )
@@ -63,6 +64,7 @@ type Config struct {
 	AllowVaultInside bool
 	AdminKey         string          // the bootstrap key; "": kept in the vault, made on first start
 	Policy           *consent.Policy // nil: the built-in one
+	TransparencyLog  LogConfig
 	Log              *slog.Logger
 
 	// For tests: the database's clock, and what is called before and after
@@ -78,6 +80,7 @@ type Gateway struct {
 	Ledger      *consent.Ledger
 	Retrieval   *retrieval.Service
 	Credentials *credential.Service
+	Tree        *translog.Log
 	// AdminKey is the bootstrap key. AdminKeyMade is set when this start made it.
 	AdminKey     string
 	AdminKeyMade bool
@@ -88,6 +91,8 @@ type Gateway struct {
 	db    *sqlite.DB
 	index *embedded.Index
 	lock  *os.File
+
+	stopLog func() // nil before it runs
 
 	closed atomic.Bool
 }
@@ -112,8 +117,14 @@ func Open(ctx context.Context, cfg Config) (g *Gateway, err error) {
 	if err := g.openAdminKey(); err != nil {
 		return g, err
 	}
-	g.wire()
-	return g, g.openTenants(ctx)
+	if err := g.wire(); err != nil {
+		return g, err
+	}
+	if err := g.openTenants(ctx); err != nil {
+		return g, err
+	}
+	g.runLog()
+	return g, nil
 }
 
 func (g *Gateway) openFiles(ctx context.Context) (err error) {
@@ -202,15 +213,23 @@ func (g *Gateway) openAdminKey() (err error) {
 	return g.vault.SetAdminKey(g.AdminKey)
 }
 
-func (g *Gateway) wire() {
-	g.Ledger = consent.NewLedger(g.db, g.vault.Consent(), consent.Options{Log: g.cfg.Log, Step: g.cfg.Step})
+func (g *Gateway) wire() error {
+	if err := g.newLog(); err != nil {
+		return err
+	}
+	g.Ledger = consent.NewLedger(g.db, g.vault.Consent(), consent.Options{Log: g.cfg.Log, Tree: g.Tree, Step: g.cfg.Step})
 	g.index = embedded.New(nil, embedded.Options{})
 	g.Retrieval = retrieval.NewService(retrieval.Deps{
 		Ledger: g.Ledger, Catalogue: g.db, Index: g.index, Records: g.vault.Records(),
 		Embedders: localembed.Embedders{}, Keys: g.vault.CatalogueKeys, Log: g.cfg.Log, Step: g.cfg.Step,
 	})
 	g.index.SetVectors(g.Retrieval)
-	g.Credentials = credential.NewService(g.db, g.vault.System(), credential.WithBootstrap(DefaultTenant, g.AdminKey))
+	g.Credentials = credential.NewService(g.db, g.vault.System(), credential.WithBootstrap(DefaultTenant, g.AdminKey),
+		credential.WithLedger(g.Ledger, func(ctx context.Context, id consent.TenantID) error {
+			_, err := g.openTenant(ctx, id)
+			return err
+		}))
+	return nil
 }
 
 func (g *Gateway) openTenants(ctx context.Context) error {
@@ -248,6 +267,9 @@ func (g *Gateway) openTenant(ctx context.Context, id consent.TenantID) (bool, er
 		}
 		g.cfg.Log.Error("ledger closed", "why", consent.Why(err))
 		return false, nil
+	}
+	if err := g.enterTenant(ctx, id); err != nil {
+		return false, err
 	}
 	if _, err := g.Ledger.EnterPolicy(ctx, id, g.cfg.Policy); err != nil {
 		return false, err
@@ -323,6 +345,9 @@ func (g *Gateway) Close() error {
 		return nil
 	}
 	var errs []error
+	if g.stopLog != nil {
+		g.stopLog() // what it did not sign for, the next start does
+	}
 	if g.db != nil {
 		errs = append(errs, g.db.Close())
 	}
@@ -339,6 +364,6 @@ func (g *Gateway) Close() error {
 func (g *Gateway) Handler() http.Handler {
 	return httpapi.New(httpapi.Deps{
 		Ledger: g.Ledger, Retrieval: g.Retrieval, Credentials: g.Credentials,
-		Tenants: g, Ready: g.Ready, Log: g.cfg.Log,
+		Tenants: g, Tree: g.Tree, PublicLog: g.cfg.TransparencyLog.Public, Ready: g.Ready, Log: g.cfg.Log,
 	})
 }
