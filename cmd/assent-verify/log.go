@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -19,7 +20,8 @@ const (
 func (s *session) consistency(ctx context.Context, args []string) error {
 	f := newFlags(`assent-verify consistency --key VKEY OLD NEW [--log URL|DIR]
 Checks that the log at checkpoint NEW continues the log at checkpoint OLD. When
-the sizes differ the proof is made from tiles of the log.`)
+the sizes differ the proof is made from tiles of the log. OLD and NEW are files
+with a checkpoint, or a .tlog-proof or receipt, which holds one.`)
 	log := f.String("log", "", "where the log's tiles are: `URL|DIR`")
 	token := f.String("token", "", "a bearer `TOKEN` for a URL (default: $ASSENT_KEY)")
 	files, trust, err := f.parse(s, args, 2)
@@ -52,9 +54,18 @@ the sizes differ the proof is made from tiles of the log.`)
 	return err
 }
 
+// readCheckpoint reads a file with a checkpoint, or a proof, which ends in one.
+func readCheckpoint(name string) ([]byte, error) {
+	b, err := readFile(name, maxCheckpoint)
+	if bytes.HasPrefix(b, []byte("c2sp.org/tlog-proof@v1\n")) {
+		_, b, _ = bytes.Cut(b, []byte("\n\n"))
+	}
+	return b, err
+}
+
 // checkpoint opens the checkpoint in a file.
 func checkpoint(trust verify.Trust, which, name string) (verify.Checkpoint, error) {
-	b, err := readFile(name, maxCheckpoint)
+	b, err := readCheckpoint(name)
 	if err != nil {
 		return verify.Checkpoint{}, err
 	}
@@ -70,7 +81,7 @@ func (s *session) log(ctx context.Context, args []string) error {
 Walks a whole log: its checkpoint, every tile, every entry. DIR is a copy with
 the same paths. Without --old a log that was rewritten as a whole, by someone
 who holds its key, cannot be told from an honest one.`)
-	old := f.String("old", "", "a `FILE` with an earlier checkpoint, which the log must continue")
+	old := f.String("old", "", "a `FILE` with an earlier checkpoint (or a proof or receipt, which holds one), which the log must continue")
 	save := f.String("save", "", "write the checkpoint to `FILE` once all verifies: --old of the next time")
 	lost := f.Bool("lost", false, "accept entries of which a restore from a backup left only the leaf, and count them")
 	token := f.String("token", "", "a bearer `TOKEN` for a URL (default: $ASSENT_KEY)")
@@ -80,7 +91,7 @@ who holds its key, cannot be told from an honest one.`)
 	}
 	walk := verify.Walk{Trust: trust, Lost: *lost, Progress: s.progress()}
 	if *old != "" {
-		if walk.Old, err = readFile(*old, maxCheckpoint); err != nil {
+		if walk.Old, err = readCheckpoint(*old); err != nil {
 			return err
 		}
 	}

@@ -115,7 +115,8 @@ func statusMeaning(s uint8) string {
 
 func kindName(k uint8) string {
 	names := [...]string{"", "a consent record", "a policy", "the publication of a consent type",
-		"an attestation that documents are about nobody", "a change of a document's owners", "an erasure"}
+		"an attestation that documents are about nobody", "a change of a document's owners", "an erasure",
+		"the making or revocation of an API key", "the making of the tenant"}
 	if k > 0 && int(k) < len(names) {
 		return names[k]
 	}
