@@ -74,10 +74,10 @@ type decoded struct {
 	gone     bool           // because its key is gone
 }
 
-func (l *loader) run(ctx context.Context) error {
+func (l *loader) run(parent context.Context) error {
 	const workers = 2
 	in, out := make(chan stored, 256), make(chan decoded, 256)
-	g, ctx := errgroup.WithContext(ctx)
+	g, ctx := errgroup.WithContext(parent) // which ends with g.Wait
 	g.Go(func() error {
 		defer close(in)
 		return l.Catalogue.Live(ctx, l.tenant, func(row DocRow, heads []PartRow) error {
@@ -114,7 +114,7 @@ func (l *loader) run(ctx context.Context) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	return l.retire(ctx)
+	return l.retire(parent)
 }
 
 // decode opens a version's heads.
