@@ -35,7 +35,8 @@ var mayImport = map[string]string{
 	"internal/httpapi":    "std consent retrieval internal/credential internal/translog github.com/gin-gonic/gin github.com/go-json-experiment/json golang.org/x/text",
 	"internal/localembed": "std retrieval",
 	"internal/sqlite":     "std consent retrieval internal/credential internal/seal internal/translog modernc.org/sqlite",
-	"internal/vault":      "std consent retrieval internal/seal internal/translog golang.org/x/sys/unix",
+	"internal/vault":      "std consent retrieval internal/seal internal/translog golang.org/x/crypto/argon2 golang.org/x/sys/unix",
+	"internal/localkms":   "std internal/seal internal/vault",
 
 	// what checks the log from outside: it knows nothing of what writes it
 	"internal/verify":   "std",
@@ -62,7 +63,7 @@ var onlyIn = map[string]string{
 	"database/sql/driver":      "internal/sqlite",
 
 	// Domains hear of requests, status codes and sockets from nobody.
-	"net/http": "internal/announce internal/httpapi internal/logging internal/gateway internal/verify cmd/assent",
+	"net/http": "internal/announce internal/httpapi internal/logging internal/gateway internal/localkms internal/verify cmd/assent",
 	"net":      "internal/httpapi internal/logging internal/gateway cmd/assent",
 
 	// Every adapter is known where everything meets, and nowhere else.
@@ -72,7 +73,8 @@ var onlyIn = map[string]string{
 	"internal/httpapi":    "internal/gateway cmd/assent",
 	"internal/localembed": "internal/gateway",
 	"internal/sqlite":     "internal/gateway",
-	"internal/vault":      "internal/gateway",
+	"internal/vault":      "internal/gateway internal/localkms cmd/assent",
+	"internal/localkms":   "",
 
 	"internal/verify": "cmd/assent-verify",
 
