@@ -5,13 +5,14 @@
 // # Start
 //
 // The vault is opened or made first, then the data directory, which is bound
-// to that vault by its id. Every tenant's ledger is read and compared with the
-// vault's journal; then heads are read into the index. What a crash left
-// behind is settled on the way: entries that the journal lacks are appended,
-// documents whose key is gone are dropped, key slots that no row names are
-// wiped. A ledger that is behind its journal, or differs from it, stays closed
-// (503, and readyz says why), and then nothing is wiped: the copy that was put
-// back may not be the newest.
+// to that vault by its id. A vault that is older than the data is refused (see
+// checkVault): its journal could not tell whether the data is the newest. Every
+// tenant's ledger is read and compared with the vault's journal; then heads are
+// read into the index. What a crash left behind is settled on the way: entries
+// that the journal lacks are appended, documents whose key is gone are dropped,
+// key slots that no row names are wiped. A ledger that is behind its journal, or
+// differs from it, stays closed (503, and readyz says why), and then nothing is
+// wiped: the copy that was put back may not be the newest.
 package gateway
 
 import (
@@ -112,6 +113,9 @@ func Open(ctx context.Context, cfg Config) (g *Gateway, err error) {
 		}
 	}()
 	if err := g.openFiles(ctx); err != nil {
+		return g, err
+	}
+	if err := g.checkVault(ctx); err != nil {
 		return g, err
 	}
 	if err := g.openAdminKey(); err != nil {
@@ -255,7 +259,10 @@ func (g *Gateway) openTenants(ctx context.Context) error {
 	if !whole {
 		return nil // nothing is wiped while a ledger is closed
 	}
-	return g.sweep(ctx)
+	if err := g.sweep(ctx); err != nil {
+		return err
+	}
+	return g.vault.Settled() // keys that an older vault brought back are wiped
 }
 
 // openTenant reports false when the tenant's ledger is closed: then it is
