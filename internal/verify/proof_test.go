@@ -69,6 +69,7 @@ func TestProofReasons(t *testing.T) {
 		{"extra that is no entry", string(testlog.ProofFile([]byte("hello"), index, path, checkpoint)), nil, verify.ErrMalformed},
 		{"extra with a byte after the entry", string(testlog.ProofFile(append(bytes.Clone(entry), 0), index, path, checkpoint)), nil, verify.ErrTrailing},
 		{"empty", "", nil, verify.ErrMalformed},
+		{"too large before the checkpoint", string(testlog.ProofFile(make([]byte, verify.MaxProofFile), index, path, checkpoint)), nil, verify.ErrTrailing},
 		{"too large", good + strings.Repeat("— a b\n", verify.MaxProofFile/8), nil, verify.ErrTrailing},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -151,6 +152,35 @@ func TestOtherSignaturesAreCountedAndIgnored(t *testing.T) {
 	}
 	if _, err := trust(t, log).Checkpoint([]byte(c + broken)); !errors.Is(err, verify.ErrMalformed) {
 		t.Errorf("base64 that no encoder writes: %v", err)
+	}
+}
+
+// A signature does not make a checkpoint of what is none.
+func TestSignedButNoCheckpoint(t *testing.T) {
+	log := testlog.New(origin, 1).Grow(5)
+	good := testlog.TreeHead(origin, 5, log.Root(5))
+	for name, c := range map[string]struct {
+		text string
+		want error
+	}{
+		"good":                          {good, nil},
+		"with an extension":             {good + "extension\n", nil},
+		"control character":             {good + "a\tb\n", verify.ErrMalformed},
+		"not UTF-8":                     {good + "a\xffb\n", verify.ErrMalformed},
+		"empty line":                    {good + "\nx\n", verify.ErrMalformed},
+		"no root":                       {origin + "\n5\n", verify.ErrTruncated},
+		"short root":                    {testlog.TreeHead(origin, 5, log.Root(5)[:31]), verify.ErrMalformed},
+		"leading zero":                  {strings.Replace(good, "\n5\n", "\n05\n", 1), verify.ErrMalformed},
+		"negative":                      {strings.Replace(good, "\n5\n", "\n-5\n", 1), verify.ErrMalformed},
+		"2^63":                          {strings.Replace(good, "\n5\n", "\n9223372036854775808\n", 1), verify.ErrMalformed},
+		"empty tree with another root":  {testlog.TreeHead(origin, 0, log.Root(5)), verify.ErrNode},
+		"empty tree":                    {testlog.TreeHead(origin, 0, log.Root(0)), nil},
+		"origin with a space behind it": {strings.Replace(good, origin+"\n", origin+" \n", 1), verify.ErrOrigin},
+	} {
+		_, err := trust(t, log).Checkpoint(log.Sign(c.text))
+		if !errors.Is(err, c.want) || c.want == nil && err != nil {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
 	}
 }
 
