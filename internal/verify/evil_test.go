@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/assent-gateway/assent/internal/verify"
 	"github.com/assent-gateway/assent/internal/verify/testlog"
@@ -148,6 +149,9 @@ func TestMaliciousLog(t *testing.T) {
 		{"an entry more in a bundle", with("tile/entries/001", func(b []byte) []byte { return append(b, b[:200]...) }), nil, verify.ErrTrailing},
 		{"truncated bundle", with("tile/entries/001", func(b []byte) []byte { return b[:len(b)-1] }), nil, verify.ErrTruncated},
 		{"truncated tile", with("tile/0/001", func(b []byte) []byte { return b[:len(b)-32] }), nil, verify.ErrTruncated},
+		{"tile cut by a byte", with("tile/0/001", func(b []byte) []byte { return b[:len(b)-1] }), nil, verify.ErrTruncated},
+		{"partial tile with a byte more", with("tile/0/273.p/112", func(b []byte) []byte { return append(b, 0) }), nil, verify.ErrTrailing},
+		{"partial tile with a hash more", with("tile/1/001.p/17", func(b []byte) []byte { return append(b, b[:32]...) }), nil, verify.ErrTrailing},
 		{"entry of another version", with("tile/entries/000", func(b []byte) []byte { b[2] = 9; return b }), nil, verify.ErrMalformed},
 		{"missing tile", without(files, "tile/0/200"), nil, verify.ErrMissing},
 		{"missing bundle", without(files, "tile/entries/200"), nil, verify.ErrMissing},
@@ -197,6 +201,32 @@ func swapFiles(base, other testlog.Files, paths ...string) testlog.Files {
 		out[p] = other[p]
 	}
 	return out
+}
+
+// slow is a source that answers for one file late.
+type slow struct {
+	memory
+	path string
+}
+
+func (s slow) Read(ctx context.Context, path string, limit int) ([]byte, error) {
+	if path == s.path {
+		time.Sleep(50 * time.Millisecond)
+	}
+	return s.memory.Read(ctx, path, limit)
+}
+
+// Of two things that are wrong the first one in the log is named, though it is
+// found later.
+func TestTheFirstFailureIsNamed(t *testing.T) {
+	log := testlog.New(origin, 1).Grow(1024)
+	files := log.Files(1024)
+	delete(files, "tile/entries/002")
+	files["tile/entries/001"] = flipLast(files["tile/entries/001"])
+	w := verify.Walk{Source: slow{memory(files), "tile/entries/001"}, Trust: trust(t, log)}
+	if _, err := w.Run(t.Context()); !errors.Is(err, verify.ErrLeaf) {
+		t.Errorf("got %v, want %v", err, verify.ErrLeaf)
+	}
 }
 
 // What a restore left as a leaf alone is accepted only when asked, and counted.
