@@ -33,7 +33,10 @@ func (c *call) logCheckpoint() error {
 	if err != nil {
 		return err
 	}
-	cp, err := c.awaitLog(t, 1)
+	if _, err := c.awaitLog(t, 1); err != nil {
+		return err
+	}
+	cp, err := c.Tree.Checkpoint(c.ctx(), t)
 	if err != nil {
 		return err
 	}

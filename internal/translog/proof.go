@@ -54,17 +54,20 @@ func (l *Log) Await(ctx context.Context, id consent.TenantID, p consent.Position
 			return Checkpoint{}, err
 		}
 		t.mu.Lock()
-		changed := t.changed
+		c, changed := t.published, t.changed
 		t.mu.Unlock()
-		c, err := l.Checkpoint(context.WithoutCancel(ctx), id)
-		if err == nil && c.Size >= uint64(p) || err != nil && err != ErrPending {
-			return c, err
+		if c.Size > 0 && c.Size >= uint64(p) {
+			return c, nil
 		}
 		select {
 		case <-ctx.Done():
 			return c, ErrPending
-		case <-changed:
-		case <-tick.C:
+		case <-changed: // ours
+		case <-tick.C: // perhaps another gateway's
+			c, err := l.Checkpoint(context.WithoutCancel(ctx), id)
+			if err == nil && c.Size >= uint64(p) || err != nil && err != ErrPending {
+				return c, err
+			}
 		}
 	}
 }

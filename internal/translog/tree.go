@@ -70,8 +70,8 @@ func (t *tree) begin(ctx context.Context) (err error) {
 	if r.vault, err = t.read(t.inVault); err != nil {
 		return err
 	}
-	if r.store, err = t.read(t.inStore); err != nil {
-		return err
+	if r.store, err = t.parse(t.inStore); err != nil {
+		return consent.ErrTampered // another origin, too: the vault says which it is
 	}
 	for level := uint8(1); ; level++ {
 		n := int(r.store.Size >> (tileHeight * uint(level)))
