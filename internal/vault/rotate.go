@@ -126,9 +126,9 @@ func (v *Vault) finishRotation(ctx context.Context) error {
 	return nil
 }
 
-// settleEpochs leaves one epoch at Open: it finishes an interrupted rotation, or
-// takes back one that nothing depends on yet. wrapped says how many slots each
-// epoch wraps.
+// settleEpochs leaves one epoch at Open, the keyring's: it finishes an
+// interrupted rotation, and destroys a newer key that nothing depends on yet.
+// wrapped says how many slots each epoch wraps.
 func (v *Vault) settleEpochs(wrapped map[uint32]int) error {
 	all, epoch := v.epochs.Load(), v.keyring.Load().epoch
 	for n := range wrapped {
@@ -143,15 +143,6 @@ func (v *Vault) settleEpochs(wrapped map[uint32]int) error {
 		if err := destroyEpoch(v.dir, n, v.opt); err != nil {
 			return err
 		}
-	}
-	for _, n := range all.besides(epoch) {
-		if n < epoch {
-			continue
-		}
-		if err := destroyEpoch(v.dir, n, v.opt); err != nil {
-			return err
-		}
-		v.epochs.Store(v.epochs.Load().without(n))
 	}
 	return v.finishRotation(context.Background())
 }

@@ -240,6 +240,80 @@ func TestRotateThatFailsAtAnyStepGoesOnLater(t *testing.T) {
 	}
 }
 
+// When it is not known whether the keyring on disk is under the new key, that key
+// is neither destroyed nor replaced by another of the same epoch.
+func TestANewKeyThatMayBeInUseIsKept(t *testing.T) {
+	t.Parallel()
+	for _, second := range []string{"epoch.write", "epoch.renamed", "keyring.write"} {
+		x := newFilled(t, 10)
+		for _, op := range []string{"keyring.renamed", second} {
+			x.f.set(op)
+			if err := x.Rotate(t.Context()); !errors.Is(err, errFault) {
+				t.Fatal(err)
+			}
+		}
+		v := reopen(t, x.Vault)
+		x.whole(t, v)
+		oneEpoch(t, v)
+		if v.Epoch() != 2 {
+			t.Errorf("%s: epoch %d", second, v.Epoch())
+		}
+	}
+}
+
+// A Put that has chosen the old epoch is on its way to the disk while a rotation
+// finds nothing to renew: the old key must outlive it.
+func TestRotateWaitsForAPutUnderTheOldEpoch(t *testing.T) {
+	t.Parallel()
+	v, _ := newVault(t)
+	writing, goOn, renamed := make(chan bool), make(chan bool), make(chan bool)
+	hook := func(op string) error {
+		switch op {
+		case "slots.write":
+			writing <- true
+			<-goOn
+		case "keyring.renamed":
+			close(renamed)
+		}
+		return nil
+	}
+	v.opt.Fault, v.slots.opt.Fault = hook, hook
+	var refs []seal.Ref
+	var wg sync.WaitGroup
+	wg.Go(func() { refs, _ = v.Put([]NewKey{{Key: seal.Key{3}}}) })
+	<-writing
+	wg.Go(func() {
+		if err := v.Rotate(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	<-renamed
+	<-time.After(50 * time.Millisecond) // long enough for one that does not wait
+	close(goOn)
+	wg.Wait()
+	wantKey(t, v, refs[0], nil, seal.Key{3})
+	oneEpoch(t, v)
+}
+
+// A whole rotation between the two things that Key reads.
+func TestKeyFindsASlotThatWasRenewedMeanwhile(t *testing.T) {
+	t.Parallel()
+	x := newFilled(t, 10)
+	rotations := 0
+	x.opt.between = func() {
+		if rotations < 3 {
+			rotations++
+			if err := x.Rotate(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	wantKey(t, x.Vault, x.refs[1], x.keys[1].Parent, x.keys[1].Key)
+	if rotations != 3 {
+		t.Errorf("%d rotations", rotations)
+	}
+}
+
 // rotationSteps are the steps of a rotation by name.
 func rotationSteps(t testing.TB) []string {
 	t.Helper()

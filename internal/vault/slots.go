@@ -187,6 +187,9 @@ func (v *Vault) Key(ref seal.Ref, parent *seal.Key) (seal.Key, error) {
 		// this, we have the key; one that it began after this makes us look
 		// again.
 		known := v.epochs.Load()
+		if v.opt.between != nil {
+			v.opt.between()
+		}
 		var s slot
 		if ok, err := v.slots.read(ref, &s); err != nil {
 			return seal.Key{}, err

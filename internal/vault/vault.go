@@ -46,7 +46,8 @@ type Options struct {
 	KMS    KMS
 	KMSKey string
 
-	chunk int // slots that a rotation renews at a time; 0: rewrapChunk
+	chunk   int    // slots that a rotation renews at a time; 0: rewrapChunk
+	between func() // for tests: called by Key between its two reads
 
 	// Fault is for tests. When not nil, it is called around the durable steps
 	// and makes the step fail by returning an error (or never returns). It may
