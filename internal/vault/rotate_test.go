@@ -295,6 +295,61 @@ func TestRotateWaitsForAPutUnderTheOldEpoch(t *testing.T) {
 	oneEpoch(t, v)
 }
 
+// A Destroy comes between a rotation's look at a slot and its writing: the key
+// must not come back.
+func TestRotateDoesNotBringBackWhatIsDestroyedMeanwhile(t *testing.T) {
+	t.Parallel()
+	x := newFilled(t, 20)
+	v := x.Vault
+	writing, goOn, renamed := make(chan bool), make(chan bool), make(chan bool)
+	hook := func(op string) error {
+		switch op {
+		case "slots.write":
+			writing <- true
+			<-goOn
+		case "keyring.renamed":
+			close(renamed)
+		}
+		return nil
+	}
+	v.opt.Fault, v.slots.opt.Fault = hook, hook
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := v.Destroy(x.refs[1]); err != nil {
+			t.Error(err)
+		}
+	})
+	<-writing
+	wg.Go(func() {
+		if err := v.Rotate(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	<-renamed
+	<-time.After(50 * time.Millisecond) // it has looked, and waits for its turn
+	close(goOn)
+	wg.Wait()
+	x.gone = append(x.gone, x.refs[1])
+	x.whole(t, v)
+	oneEpoch(t, v)
+	if b := slotBytes(t, v, x.refs[1]); !bytes.Equal(b, emptySlot[:]) {
+		t.Error("its slot is not empty")
+	}
+}
+
+func TestOpenRefusesAKeyringFromBeforeARotation(t *testing.T) {
+	t.Parallel()
+	x := newFilled(t, 10)
+	ring, epoch := readFile(t, x.path(keyringFile)), readFile(t, x.path(epochFile(1)))
+	if err := x.Rotate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	x.Close()
+	writeFile(t, x.path(keyringFile), ring)
+	writeFile(t, x.path(epochFile(1)), epoch)
+	openFails(t, x.Dir(), "with keyring and epoch key from before", ErrDamaged)
+}
+
 // A whole rotation between the two things that Key reads.
 func TestKeyFindsASlotThatWasRenewedMeanwhile(t *testing.T) {
 	t.Parallel()
