@@ -379,3 +379,22 @@ func leaves(t *testing.T, dir string) [][]byte {
 	}
 	return out
 }
+
+// While the gateway runs: an entry below the checkpoint whose content no longer
+// is what was signed for is neither shown nor proved.
+func TestAnEntryAlteredUnderTheGatewayIsNotShown(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	g := openGateway(t, gateway.Config{DataDir: dir, AdminKey: adminKey})
+	h := g.Handler()
+	say(t, g, consent.Denied, []string{"ada", "bob"}, rag)
+	if code, _, _ := get(t, h, adminKey, "/v1/log/proof/4"); code != 200 {
+		t.Fatal(code)
+	}
+	execSQL(t, filepath.Join(dir, "assent.db"), "UPDATE ledger SET status = 1 WHERE position = 3")
+	for path, want := range map[string]int{"/v1/consent/ada/history": 503, "/v1/log/proof/3": 503, "/v1/consent/bob/history": 200, "/v1/log/proof/4": 200} {
+		if code, _, _ := get(t, h, adminKey, path); code != want {
+			t.Errorf("%s: %d, want %d", path, code, want)
+		}
+	}
+}

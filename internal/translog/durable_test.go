@@ -240,3 +240,94 @@ func TestTheJournalComesFirst(t *testing.T) {
 		t.Errorf("signed for %d, the journal has 7", c.Size)
 	}
 }
+
+// A vault that was put back is brought up, and what was found in one, and may
+// not be synced, is written once more before it is served.
+func TestTheVaultHasWhatIsServed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	w := r.mustStart()
+	r.add(300)
+	w.integrate()
+	r.add(300)
+	newest := w.integrate()
+	r.vault.newest = r.vault.all[0]
+	if c := r.mustStart().integrate(); c.Size != newest.Size || !bytes.Equal(r.vault.newest, newest.Text) {
+		t.Errorf("serves size %d, the vault has another", c.Size)
+	}
+	r.add(1)
+	w = r.mustStart()
+	r.vault.fault = func(op string) error {
+		if op == "vault.happened" {
+			return errFault
+		}
+		return nil
+	}
+	if err := w.Integrate(t.Context(), tenant); !errors.Is(err, errFault) {
+		t.Fatal(err)
+	}
+	found := r.vault.newest
+	for _, restart := range []bool{false, true} {
+		if restart {
+			w = r.mustStart()
+		}
+		if err := w.Integrate(t.Context(), tenant); !errors.Is(err, errFault) {
+			t.Fatalf("what was found was not written once more: %v", err)
+		}
+		if c, err := w.Checkpoint(t.Context(), tenant); err == nil && bytes.Equal(c.Text, found) {
+			t.Error("it is served although the vault may not have it")
+		}
+	}
+	r.vault.fault = nil
+	if c := r.mustStart().integrate(); c.Size != 601 {
+		t.Errorf("size %d", c.Size)
+	}
+}
+
+// A writer reached the vault and not the database; before it tries again,
+// another moves the vault on, and does not reach the database either. No node
+// is lost.
+func TestNodesOfFailedWritersAreNotLost(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	one, two := r.mustStart(), r.mustStart()
+	r.add(300)
+	broken := func(op string) error {
+		if op == "tx.begin" {
+			return errFault
+		}
+		return nil
+	}
+	for _, w := range []*writer{one, two} {
+		if err := w.feed(300); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.fault = broken
+	if err := one.Integrate(t.Context(), tenant); !errors.Is(err, errFault) {
+		t.Fatal(err)
+	}
+	r.fault = nil
+	r.add(300)
+	// two gives the database one's checkpoint, with its nodes, signs, and fails.
+	calls := 0
+	r.fault = func(op string) error {
+		if op == "tx.begin" {
+			if calls++; calls == 2 {
+				return errFault
+			}
+		}
+		return nil
+	}
+	if err := two.feed(600); err != nil {
+		t.Fatal(err)
+	}
+	if err := two.Integrate(t.Context(), tenant); !errors.Is(err, errFault) {
+		t.Fatal(err)
+	}
+	r.fault = nil
+	if c := one.integrate(); c.Size != 600 {
+		t.Errorf("size %d", c.Size)
+	}
+	r.mustStart() // whose nodes are all there
+}
