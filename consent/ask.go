@@ -144,8 +144,8 @@ func (l *Ledger) History(ctx context.Context, id TenantID, who Subject, before P
 	key, keyErr := l.vault.SubjectKey(ref)
 	out := make([]Past, len(rows))
 	for i, row := range rows {
-		if !row.verify(t.keys.MAC) {
-			return nil, ErrTampered
+		if err := l.genuine(t, &row); err != nil {
+			return nil, err
 		}
 		out[i] = Past{Row: row, Sealed: true}
 		if keyErr != nil {

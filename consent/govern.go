@@ -103,15 +103,18 @@ func decodeType(plain []byte) (PublishedType, error) {
 	return p, p.check()
 }
 
-// A Note is an entry about documents: sealed under the tenant's payload key.
+// A Note is an entry about documents, keys or the tenant: sealed under the
+// tenant's payload key.
 type Note struct {
-	Kind Kind // KindAttestation or KindOwners
+	Kind Kind // KindAttestation, KindOwners, KindKey or KindTenant
 	Body any  // JSON
 }
 
 // Enter records a note and returns its position.
 func (l *Ledger) Enter(ctx context.Context, id TenantID, n Note) (Position, error) {
-	if n.Kind != KindAttestation && n.Kind != KindOwners {
+	switch n.Kind {
+	case KindAttestation, KindOwners, KindKey, KindTenant:
+	default:
 		return 0, errors.New("consent: not a kind of note")
 	}
 	w := &write{build: func(now Time, pos Position) (Row, any, error) {

@@ -11,7 +11,8 @@ import (
 
 // Options of a Ledger. The zero Options are production's.
 type Options struct {
-	Log *slog.Logger
+	Log  *slog.Logger
+	Tree Tree // nil: no transparency log
 	// Step is called after every durable step of a write, by name:
 	// "slots.synced", "tx.committed", "journal.synced", "applied". Tests kill
 	// the process there.
@@ -34,6 +35,7 @@ type Options struct {
 type Ledger struct {
 	store Store
 	vault Vault
+	tree  Tree
 	log   *slog.Logger
 	step  func(string)
 
@@ -49,13 +51,17 @@ func NewLedger(s Store, v Vault, o Options) *Ledger {
 	if o.Step == nil {
 		o.Step = func(string) {}
 	}
-	return &Ledger{store: s, vault: v, log: o.Log, step: o.Step, tenants: map[TenantID]*tenant{}}
+	if o.Tree == nil {
+		o.Tree = noTree{}
+	}
+	return &Ledger{store: s, vault: v, tree: o.Tree, log: o.Log, step: o.Step, tenants: map[TenantID]*tenant{}}
 }
 
-// Open reads a tenant's ledger: every row is checked against its leaf, its MAC
-// and the journal; what the journal lacks is appended to it. A ledger that is
-// behind its journal, differs from it or was altered opens closed: the error
-// (which wraps ErrUnavailable) is returned, and given to everyone who asks.
+// Open reads a tenant's ledger: every row is checked against its leaf and the
+// journal, and against the newest signed checkpoint or, above that, by its
+// MAC; what the journal lacks is appended to it. A ledger that is behind its
+// journal, differs from it or was altered opens closed: the error (which wraps
+// ErrUnavailable) is returned, and given to everyone who asks.
 func (l *Ledger) Open(ctx context.Context, id TenantID) error {
 	keys, ok := l.vault.Keys(id)
 	if !ok {
@@ -73,7 +79,13 @@ func (l *Ledger) Open(ctx context.Context, id TenantID) error {
 }
 
 func (l *Ledger) load(ctx context.Context, t *tenant) error {
-	err := l.store.Subjects(ctx, t.id, func(row SubjectRow) error {
+	tree, err := l.tree.Replay(ctx, t.id)
+	if err != nil {
+		return err
+	}
+	t.tree = tree
+	vouched := tree.Vouched()
+	err = l.store.Subjects(ctx, t.id, func(row SubjectRow) error {
 		if !t.vouched(&row) {
 			return ErrTampered
 		}
@@ -88,13 +100,13 @@ func (l *Ledger) load(ctx context.Context, t *tenant) error {
 		return err
 	}
 	journal := l.vault.JournalHead(t.id)
-	if head.Position < journal {
+	if head.Position < journal || head.Position < vouched {
 		return ErrBehindJournal
 	}
 	var missing []JournalRecord
 	t.clock = head.Now
 	err = l.store.Rows(ctx, t.id, 0, func(row Row) error {
-		if !row.verify(t.keys.MAC) {
+		if row.Position > vouched && !row.verify(t.keys.MAC) || row.Leaf != row.leafHash() {
 			return ErrTampered
 		}
 		if row.Position <= journal {
@@ -121,6 +133,26 @@ func (l *Ledger) load(ctx context.Context, t *tenant) error {
 			return ErrJournal
 		}
 		l.log.Info("journal completed at start", "count", len(missing))
+	}
+	t.tree.Wake()
+	return nil
+}
+
+// genuine checks an entry that is read by itself: the journal vouches for the
+// leaf of one that a checkpoint covers, as the tree does at a start.
+func (l *Ledger) genuine(t *tenant, row *Row) error {
+	if row.Position > t.tree.Vouched() {
+		if !row.verify(t.keys.MAC) {
+			return ErrTampered
+		}
+		return nil
+	}
+	leaf, err := l.vault.JournalLeaf(t.id, row.Position)
+	if err != nil {
+		return fmt.Errorf("%w: read the journal", ErrUnavailable)
+	}
+	if row.Leaf != leaf || leaf != row.leafHash() {
+		return ErrTampered
 	}
 	return nil
 }
@@ -149,6 +181,18 @@ func (l *Ledger) tenant(ctx context.Context, id TenantID) (*tenant, error) {
 func (l *Ledger) shut(t *tenant, err error) {
 	if t.closed.CompareAndSwap(nil, &closure{err: err, mending: true}) {
 		l.log.Error("ledger closed until mended")
+	}
+}
+
+// Shut closes a tenant's ledger for good: until the process starts anew, and
+// finds nothing wrong, everyone is given err, which wraps ErrUnavailable.
+func (l *Ledger) Shut(id TenantID, err error) {
+	l.mu.RLock()
+	t := l.tenants[id]
+	l.mu.RUnlock()
+	if t != nil {
+		t.closed.Store(&closure{err: err})
+		l.log.Error("ledger closed", "why", Why(err))
 	}
 }
 
@@ -182,7 +226,10 @@ func (l *Ledger) mend(ctx context.Context, t *tenant) error {
 	if err := l.journalFrom(ctx, t); err != nil {
 		return c.err
 	}
-	t.closed.Store(nil)
+	if !t.closed.CompareAndSwap(c, nil) {
+		return c.err // shut for good meanwhile
+	}
+	t.tree.Wake()
 	l.log.Info("ledger mended")
 	return nil
 }
@@ -191,8 +238,8 @@ func (l *Ledger) mend(ctx context.Context, t *tenant) error {
 func (l *Ledger) journalFrom(ctx context.Context, t *tenant) error {
 	var recs []JournalRecord
 	err := l.store.Rows(ctx, t.id, l.vault.JournalHead(t.id), func(row Row) error {
-		if !row.verify(t.keys.MAC) {
-			return ErrTampered
+		if err := l.genuine(t, &row); err != nil {
+			return err
 		}
 		t.mu.RLock()
 		recs = append(recs, t.journalRecord(&row))

@@ -73,6 +73,8 @@ const (
 	KindAttestation Kind = 4 // documents attested to be about nobody
 	KindOwners      Kind = 5 // change of a document's owners or mentions
 	KindErasure     Kind = 6 // suppression of a person
+	KindKey         Kind = 7 // an API key was made or revoked
+	KindTenant      Kind = 8 // the tenant was made
 )
 
 // A SubjectRow is a person as stored: no identifier in clear.
@@ -205,6 +207,37 @@ type Vault interface {
 	AppendJournal(t TenantID, recs []JournalRecord) error
 	MendJournal() error
 }
+
+// Tree is the transparency log over the ledgers' leaves, implemented by
+// internal/translog. What it signs for is exactly what the ledger applied.
+type Tree interface {
+	// Replay begins a tenant's tree anew; the ledger then grows it by every
+	// entry from position 1 on.
+	Replay(ctx context.Context, t TenantID) (TenantTree, error)
+}
+
+// A TenantTree is the tree of one tenant. Calls come one at a time, but for
+// Vouched and Wake.
+type TenantTree interface {
+	// Vouched is the newest position that a signed checkpoint covers: entries
+	// up to there are checked by the tree, later ones by their MAC.
+	Vouched() Position
+
+	// Grow appends the leaf of the next entry. ErrDiverged or ErrTampered when
+	// the tree is then not the one that was signed for.
+	Grow(leaf [32]byte) error
+
+	// Wake says that entries have been applied and are in the journal.
+	Wake()
+}
+
+// noTree is for ledgers without a log.
+type noTree struct{}
+
+func (noTree) Replay(context.Context, TenantID) (TenantTree, error) { return noTree{}, nil }
+func (noTree) Vouched() Position                                    { return 0 }
+func (noTree) Grow([32]byte) error                                  { return nil }
+func (noTree) Wake()                                                {}
 
 // Keys are the keys of a tenant that consent uses.
 type Keys struct {

@@ -17,6 +17,7 @@ import (
 type tenant struct {
 	id   TenantID
 	keys Keys
+	tree TenantTree
 
 	catching sync.Mutex
 	queue    queue
@@ -48,7 +49,7 @@ type closure struct {
 
 func newTenant(id TenantID, keys Keys) *tenant {
 	return &tenant{
-		id: id, keys: keys,
+		id: id, keys: keys, tree: noTree{},
 		rules:    rules{registry: newRegistry()},
 		byNum:    map[SubjectNum]*state{},
 		who:      map[SubjectNum]subjectRef{},
@@ -97,6 +98,9 @@ func (t *tenant) apply(row Row, body func() ([]byte, error)) error {
 	}
 	if row.Position != t.applied+1 {
 		return fmt.Errorf("%w: a gap before an entry", ErrTampered)
+	}
+	if err := t.tree.Grow(row.Leaf); err != nil {
+		return err
 	}
 	everyone := false
 	switch row.Kind {
@@ -183,8 +187,8 @@ func (l *Ledger) catchUp(ctx context.Context, t *tenant, head Position) error {
 		if r.Position > head {
 			return errEnough // committed after the head was read: not ours to show
 		}
-		if !r.verify(t.keys.MAC) {
-			return ErrTampered
+		if err := l.genuine(t, &r); err != nil {
+			return err
 		}
 		rows = append(rows, r)
 		return nil

@@ -352,6 +352,7 @@ func (l *Ledger) finish(t *tenant, b *builder) error {
 		return err
 	}
 	l.step("applied")
+	t.tree.Wake()
 	l.discard(b.unused())
 	return nil
 }
@@ -458,6 +459,9 @@ func (b *builder) addConsent(w *write, row Row, body any, now Time) error {
 		row.Subject = num
 		if row.Sealed, err = sealBody(key, b.t.id, row.Position, body); err != nil {
 			return err
+		}
+		if len(row.Sealed) > maxSealed {
+			return &InputError{"", "is too large for an entry of the ledger"}
 		}
 		row.sign(b.t.keys.MAC)
 		s.apply(row, &b.rules.registry)

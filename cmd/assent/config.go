@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/internal/gateway"
 )
 
 // config is everything `assent serve` can be told. Flags win over the
@@ -27,6 +28,7 @@ type config struct {
 	adminKey       string
 	policy         *consent.Policy
 	policyFile     string
+	log            gateway.LogConfig
 	allow          map[string]bool // overrides, by name
 }
 
@@ -40,6 +42,10 @@ var settings = []struct{ env, flag, usage string }{
 	{"ASSENT_VAULT", "vault", "vault `directory`: keys and journal"},
 	{"ASSENT_ADMIN_KEY", "", "bootstrap key"},
 	{"ASSENT_POLICY", "policy", "policy `file`"},
+	{"ASSENT_PUBLIC_LOG", "public-log", "`1`: anyone may read the transparency log"},
+	{"ASSENT_LOG_ORIGIN", "log-origin", "`name` that every tenant's log begins with, best the address it is read under without its scheme; kept for ever"},
+	{"ASSENT_CHECKPOINT_DIR", "checkpoint-dir", "`directory` that gets a file for every signed checkpoint"},
+	{"ASSENT_CHECKPOINT_WEBHOOK", "checkpoint-webhook", "`address` that every signed checkpoint is posted to"},
 	{"ASSENT_ALLOW_PLAINTEXT", "", "1: serve off loopback without TLS"},
 	{"ASSENT_ALLOW_VAULT_INSIDE", "", "1: allow the vault inside the data directory"},
 }
@@ -91,6 +97,14 @@ func loadConfig(args []string, getenv func(string) string, stderr io.Writer) (*c
 	return buildConfig(get)
 }
 
+// or is v, or what stands in for none.
+func or(v, fallback string) string {
+	if v == "" {
+		return fallback
+	}
+	return v
+}
+
 func readConfigFile(path string) (map[string]string, error) {
 	if path == "" {
 		return nil, nil
@@ -118,16 +132,20 @@ func readConfigFile(path string) (map[string]string, error) {
 func buildConfig(get func(string) string) (*config, error) {
 	var mistakes []error
 	mistake := func(format string, args ...any) { mistakes = append(mistakes, fmt.Errorf(format, args...)) }
-	or := func(v, fallback string) string {
-		if v == "" {
-			return fallback
-		}
-		return v
-	}
 	c := &config{
 		addr: or(get("ASSENT_ADDR"), "127.0.0.1:8080"), tlsCert: get("ASSENT_TLS_CERT"), tlsKey: get("ASSENT_TLS_KEY"),
 		data: or(get("ASSENT_DATA"), "./assent-data"), adminKey: get("ASSENT_ADMIN_KEY"), policyFile: get("ASSENT_POLICY"),
 		allow: map[string]bool{},
+	}
+	c.log = gateway.LogConfig{
+		Public: get("ASSENT_PUBLIC_LOG") == "1", Origin: get("ASSENT_LOG_ORIGIN"),
+		Dir: get("ASSENT_CHECKPOINT_DIR"), Webhook: get("ASSENT_CHECKPOINT_WEBHOOK"),
+	}
+	if v := get("ASSENT_PUBLIC_LOG"); v != "" && v != "0" && v != "1" {
+		mistake("ASSENT_PUBLIC_LOG is neither 0 nor 1")
+	}
+	if strings.ContainsFunc(c.log.Origin, func(r rune) bool { return r <= ' ' || r == '+' || r > '~' }) || strings.HasSuffix(c.log.Origin, "/") {
+		mistake("ASSENT_LOG_ORIGIN holds a space, a plus or what is not ASCII, or ends in a slash")
 	}
 	c.vault = or(get("ASSENT_VAULT"), filepath.Clean(c.data)+".vault")
 	for _, s := range settings {
@@ -222,6 +240,18 @@ func (c *config) print(w io.Writer) {
 	fmt.Fprintf(w, "  ASSENT_POLICY     %s\n", none(c.policyFile))
 	fmt.Fprintf(w, "  ASSENT_TLS_CERT   %s\n", none(c.tlsCert))
 	fmt.Fprintf(w, "  ASSENT_ADMIN_KEY  %s\n", hidden(c.adminKey))
+	public := "no"
+	if c.log.Public {
+		public = "yes, to everyone"
+	}
+	fmt.Fprintf(w, "  ASSENT_PUBLIC_LOG %s\n", public)
+	fmt.Fprintf(w, "  ASSENT_LOG_ORIGIN %s\n", or(c.log.Origin, "assent"))
+	fmt.Fprintf(w, "  ASSENT_CHECKPOINT_DIR      %s\n", none(c.log.Dir))
+	webhook := "(none)"
+	if c.log.Webhook != "" {
+		webhook = "(set, hidden)" // it may carry a secret
+	}
+	fmt.Fprintf(w, "  ASSENT_CHECKPOINT_WEBHOOK  %s\n", webhook)
 	for name := range c.allow {
 		fmt.Fprintf(w, "  %s  1 (an override)\n", name)
 	}

@@ -1,8 +1,9 @@
 // Command assent is the gateway and its command line.
 //
-// `assent serve` is the gateway. Every other sub-command is a client of one:
-// it talks HTTP to ASSENT_URL with ASSENT_KEY and holds no rule of its own, so
-// what it can do, any other client can do too. Documents and consent entries
+// `assent serve` is the gateway, `assent vault` tends the keys of one that is
+// stopped. Every other sub-command is a client of one: it talks HTTP to
+// ASSENT_URL with ASSENT_KEY and holds no rule of its own, so what it can do,
+// any other client can do too. Documents and consent entries
 // that it streams are passed on byte for byte.
 //
 // Results go to stdout, progress and errors to stderr. The exit status is 0, 1
@@ -70,6 +71,7 @@ func commands() []command {
 		{"search", "search a collection", search},
 		{"consent", "record, show or import consent", consentCommand},
 		{"keys", "create, list or revoke API keys", keys},
+		{"vault", "rotate, back up or restore the keys of a stopped gateway", vaultCommand},
 	}
 }
 
@@ -93,7 +95,7 @@ func overview() string {
 		text += fmt.Sprintf("  assent %-8s %s\n", c.name, c.summary)
 	}
 	return text + `
-Every command but serve talks to a gateway:
+Every command but serve and vault talks to a gateway:
   ASSENT_URL  where it is; ` + defaultURL + ` when unset
   ASSENT_KEY  the API key; unset, and the gateway on this machine: the file
               admin.key in ASSENT_VAULT, else in ./assent-data.vault

@@ -31,7 +31,8 @@ func serve(ctx context.Context, args []string, getenv func(string) string, stdou
 	cfg.print(stdout)
 	g, err := gateway.Open(ctx, gateway.Config{
 		DataDir: cfg.data, VaultDir: cfg.vault, AllowVaultInside: cfg.allow["ASSENT_ALLOW_VAULT_INSIDE"],
-		AdminKey: cfg.adminKey, Policy: cfg.policy, Log: logging.New(stderr, nil, gateway.Sentinels()...),
+		AdminKey: cfg.adminKey, Policy: cfg.policy, TransparencyLog: cfg.log,
+		Log: logging.New(stderr, nil, gateway.Sentinels()...),
 	})
 	if err != nil {
 		return err

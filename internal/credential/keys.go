@@ -36,6 +36,11 @@ func (s *Service) Create(ctx context.Context, by Key, id string, g Grant, expire
 	if err != nil {
 		return "", err
 	}
+	if err := s.enter(ctx, by.Tenant, created(row, by.ID, g)); err != nil {
+		return "", err
+	}
+	// A crash here leaves an entry about a key that never was: nobody was told
+	// its secret.
 	err = s.store.AddKey(ctx, row, remember)
 	if errors.Is(err, consent.ErrRemembered) || errors.Is(err, ErrExists) || errors.Is(err, ErrNotFound) {
 		return "", err
@@ -77,8 +82,13 @@ func (s *Service) List(ctx context.Context, by Key) ([]Key, error) {
 }
 
 // Revoke ends a key of the caller's tenant: when it returns, the key is
-// refused. One that is absent is ErrNotFound, one revoked before stays so. It
-// needs Admin.
+// refused, and its ledger says so. One that is absent is ErrNotFound, one
+// revoked before stays so. It needs Admin.
+//
+// A revocation does not wait for the ledger: the key is refused first. A crash
+// before the entry, or a ledger that cannot be written, leaves a revoked key
+// without one, and an error or no answer: a repeat makes the entry, and may
+// make it twice.
 func (s *Service) Revoke(ctx context.Context, by Key, id string) error {
 	if !by.Scopes.Has(Admin) {
 		return ErrForbidden
@@ -88,5 +98,8 @@ func (s *Service) Revoke(ctx context.Context, by Key, id string) error {
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return unavailable(err)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return s.enter(ctx, by.Tenant, keyEvent{Event: "revoked", Key: id, By: by.ID})
 }

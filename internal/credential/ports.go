@@ -53,3 +53,9 @@ type Store interface {
 	// Now is the database's clock.
 	Now(ctx context.Context) (consent.Time, error)
 }
+
+// Ledger takes the events of keys; consent.Ledger is one.
+type Ledger interface {
+	// Enter records a note in a tenant's ledger, durably.
+	Enter(ctx context.Context, t consent.TenantID, n consent.Note) (consent.Position, error)
+}

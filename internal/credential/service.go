@@ -23,10 +23,12 @@ var (
 
 // A Service verifies and makes API keys. It is safe for concurrent use.
 type Service struct {
-	store     Store
-	mac, seal func() seal.Key  // see seal.Hold
-	bootstrap map[[32]byte]Key // by MAC of the secret: at most one
-	uncached  bool
+	store      Store
+	mac, seal  func() seal.Key  // see seal.Hold
+	bootstrap  map[[32]byte]Key // by MAC of the secret: at most one
+	uncached   bool
+	ledger     Ledger // nil: events of keys are not recorded
+	openLedger func(context.Context, consent.TenantID) error
 
 	mu         sync.RWMutex
 	generation uint64 // of the cache; Revoke raises it
@@ -50,6 +52,12 @@ func WithBootstrap(t consent.TenantID, secret string) Option {
 
 // WithoutCache makes every Authenticate read the store.
 func WithoutCache() Option { return func(s *Service) { s.uncached = true } }
+
+// WithLedger records what becomes of keys in the ledger of their tenant; open
+// opens that of a tenant which was just made.
+func WithLedger(l Ledger, open func(context.Context, consent.TenantID) error) Option {
+	return func(s *Service) { s.ledger, s.openLedger = l, open }
+}
 
 // NewService returns a service over a store; system is the vault's system key.
 func NewService(store Store, system seal.Key, options ...Option) *Service {

@@ -15,9 +15,11 @@ type Tenant struct {
 	CreatedAt consent.Time
 }
 
-// CreateTenant makes a tenant and its admin key, whose secret it returns. The
-// vault must have the tenant's keys already: a crash in between leaves keys
-// that no tenant uses. ErrExists.
+// CreateTenant makes a tenant, opens its ledger, enters its admin key there and
+// makes that, and returns the key's secret. The vault must have the tenant's
+// keys already. ErrExists. A crash leaves, step by step: keys that no tenant
+// uses; a tenant without a key, or whose ledger speaks of one that never was.
+// Nobody can use such a tenant, and it holds nothing.
 func (s *Service) CreateTenant(ctx context.Context, id consent.TenantID, name Name) (secret string, err error) {
 	if name == (Name{}) {
 		return "", invalid("name", "is required")
@@ -35,11 +37,22 @@ func (s *Service) CreateTenant(ctx context.Context, id consent.TenantID, name Na
 		return "", err
 	}
 	sealedName := seal.Seal(s.seal(), []byte(name.Reveal()), tenantAAD(id))
-	err = s.store.AddTenant(ctx, TenantRow{ID: id, CreatedAt: now, Sealed: sealedName}, []KeyRow{row}, nil)
+	err = s.store.AddTenant(ctx, TenantRow{ID: id, CreatedAt: now, Sealed: sealedName}, nil, nil)
 	switch {
 	case errors.Is(err, ErrExists):
 		return "", err
 	case err != nil:
+		return "", unavailable(err)
+	}
+	if s.openLedger != nil {
+		if err := s.openLedger(ctx, id); err != nil {
+			return "", err
+		}
+	}
+	if err := s.enter(ctx, id, created(row, BootstrapID, Everything(admin))); err != nil {
+		return "", err
+	}
+	if err := s.store.AddKey(ctx, row, nil); err != nil {
 		return "", unavailable(err)
 	}
 	return secret, nil

@@ -5,13 +5,14 @@
 // # Start
 //
 // The vault is opened or made first, then the data directory, which is bound
-// to that vault by its id. Every tenant's ledger is read and compared with the
-// vault's journal; then heads are read into the index. What a crash left
-// behind is settled on the way: entries that the journal lacks are appended,
-// documents whose key is gone are dropped, key slots that no row names are
-// wiped. A ledger that is behind its journal, or differs from it, stays closed
-// (503, and readyz says why), and then nothing is wiped: the copy that was put
-// back may not be the newest.
+// to that vault by its id. A vault that is older than the data is refused (see
+// checkVault): its journal could not tell whether the data is the newest. Every
+// tenant's ledger is read and compared with the vault's journal; then heads are
+// read into the index. What a crash left behind is settled on the way: entries
+// that the journal lacks are appended, documents whose key is gone are dropped,
+// key slots that no row names are wiped. A ledger that is behind its journal, or
+// differs from it, stays closed (503, and readyz says why), and then nothing is
+// wiped: the copy that was put back may not be the newest.
 package gateway
 
 import (
@@ -35,6 +36,7 @@ import (
 	"github.com/assent-gateway/assent/internal/localembed"
 	"github.com/assent-gateway/assent/internal/seal"
 	"github.com/assent-gateway/assent/internal/sqlite"
+	"github.com/assent-gateway/assent/internal/translog"
 	"github.com/assent-gateway/assent/internal/vault"
 	"github.com/assent-gateway/assent/retrieval"
 )
@@ -63,6 +65,7 @@ type Config struct {
 	AllowVaultInside bool
 	AdminKey         string          // the bootstrap key; "": kept in the vault, made on first start
 	Policy           *consent.Policy // nil: the built-in one
+	TransparencyLog  LogConfig
 	Log              *slog.Logger
 
 	// For tests: the database's clock, and what is called before and after
@@ -80,6 +83,7 @@ type Gateway struct {
 	Ledger      *consent.Ledger
 	Retrieval   *retrieval.Service
 	Credentials *credential.Service
+	Tree        *translog.Log
 	// AdminKey is the bootstrap key. AdminKeyMade is set when this start made it.
 	AdminKey     string
 	AdminKeyMade bool
@@ -92,6 +96,9 @@ type Gateway struct {
 	lock  *os.File
 
 	lost   atomic.Bool // the database lacks a tenant whose journal the vault has
+
+	stopLog func() // nil before it runs
+
 	closed atomic.Bool
 }
 
@@ -112,11 +119,20 @@ func Open(ctx context.Context, cfg Config) (g *Gateway, err error) {
 	if err := g.openFiles(ctx); err != nil {
 		return g, err
 	}
+	if err := g.checkVault(ctx); err != nil {
+		return g, err
+	}
 	if err := g.openAdminKey(); err != nil {
 		return g, err
 	}
-	g.wire()
-	return g, g.openTenants(ctx)
+	if err := g.wire(); err != nil {
+		return g, err
+	}
+	if err := g.openTenants(ctx); err != nil {
+		return g, err
+	}
+	g.runLog()
+	return g, nil
 }
 
 func (g *Gateway) openFiles(ctx context.Context) (err error) {
@@ -223,8 +239,11 @@ func (g *Gateway) openAdminKey() (err error) {
 	return g.vault.SetAdminKey(g.AdminKey)
 }
 
-func (g *Gateway) wire() {
-	g.Ledger = consent.NewLedger(g.db, g.vault.Consent(), consent.Options{Log: g.cfg.Log, Step: g.cfg.Step})
+func (g *Gateway) wire() error {
+	if err := g.newLog(); err != nil {
+		return err
+	}
+	g.Ledger = consent.NewLedger(g.db, g.vault.Consent(), consent.Options{Log: g.cfg.Log, Tree: g.Tree, Step: g.cfg.Step})
 	g.index = embedded.New(nil, embedded.Options{})
 	var index retrieval.Index = g.index
 	if g.cfg.WrapIndex != nil {
@@ -235,7 +254,12 @@ func (g *Gateway) wire() {
 		Embedders: localembed.Embedders{}, Keys: g.vault.CatalogueKeys, Log: g.cfg.Log, Step: g.cfg.Step,
 	})
 	g.index.SetVectors(g.Retrieval)
-	g.Credentials = credential.NewService(g.db, g.vault.System(), credential.WithBootstrap(DefaultTenant, g.AdminKey))
+	g.Credentials = credential.NewService(g.db, g.vault.System(), credential.WithBootstrap(DefaultTenant, g.AdminKey),
+		credential.WithLedger(g.Ledger, func(ctx context.Context, id consent.TenantID) error {
+			_, err := g.openTenant(ctx, id)
+			return err
+		}))
+	return nil
 }
 
 func (g *Gateway) openTenants(ctx context.Context) error {
@@ -262,7 +286,10 @@ func (g *Gateway) openTenants(ctx context.Context) error {
 	if !whole {
 		return nil // nothing is wiped while a ledger is closed
 	}
-	return g.sweep(ctx)
+	if err := g.sweep(ctx); err != nil {
+		return err
+	}
+	return g.vault.Settled() // keys that an older vault brought back are wiped
 }
 
 // openTenant reports false when the tenant's ledger is closed: then it is
@@ -274,6 +301,9 @@ func (g *Gateway) openTenant(ctx context.Context, id consent.TenantID) (bool, er
 		}
 		g.cfg.Log.Error("ledger closed", "why", consent.Why(err))
 		return false, nil
+	}
+	if err := g.enterTenant(ctx, id); err != nil {
+		return false, err
 	}
 	if _, err := g.Ledger.EnterPolicy(ctx, id, g.cfg.Policy); err != nil {
 		return false, err
@@ -354,6 +384,9 @@ func (g *Gateway) Close() error {
 		return nil
 	}
 	var errs []error
+	if g.stopLog != nil {
+		g.stopLog() // what it did not sign for, the next start does
+	}
 	if g.db != nil {
 		errs = append(errs, g.db.Close())
 	}
@@ -370,7 +403,7 @@ func (g *Gateway) Close() error {
 func (g *Gateway) Handler() http.Handler {
 	return httpapi.New(httpapi.Deps{
 		Ledger: g.Ledger, Retrieval: g.Retrieval, Credentials: g.Credentials,
-		Tenants: g, Ready: g.Ready, Log: g.cfg.Log,
+		Tenants: g, Tree: g.Tree, PublicLog: g.cfg.TransparencyLog.Public, Ready: g.Ready, Log: g.cfg.Log,
 	})
 }
 

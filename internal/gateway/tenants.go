@@ -18,10 +18,6 @@ func (g *Gateway) CreateTenant(ctx context.Context, name credential.Name) (conse
 	if err := g.vault.AddTenant(string(id)); err != nil {
 		return "", "", err
 	}
-	secret, err := g.Credentials.CreateTenant(ctx, id, name)
-	if err != nil {
-		return "", "", err
-	}
-	_, err = g.openTenant(ctx, id)
+	secret, err := g.Credentials.CreateTenant(ctx, id, name) // opens the ledger, too
 	return id, secret, err
 }

@@ -12,7 +12,7 @@ import (
 
 // path fills a template's parameters.
 func path(template string) string {
-	return strings.NewReplacer(":user", "ada", ":type", "embedding_v1.0", ":c", "mail", ":id", "x").Replace(template)
+	return strings.NewReplacer(":user", "ada", ":type", "embedding_v1.0", ":c", "mail", ":id", "x", ":tenant", "default", "*path", "0/000.p/1", ":position", "1").Replace(template)
 }
 
 // TestEveryRouteNeedsItsScope: without a key 401, with every scope but its own

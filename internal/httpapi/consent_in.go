@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/internal/translog"
 	"github.com/assent-gateway/assent/retrieval"
 )
 
@@ -85,6 +86,8 @@ type recordedOut struct {
 	LedgerPosition consent.Position `json:"ledger_position"`
 	RecordedAt     string           `json:"recorded_at"`
 	Decision       decisionOut      `json:"decision"`
+	ReceiptURL     string           `json:"receipt_url"` // there within a second
+	Witnesses      int              `json:"witnesses"`   // that cosign what the receipt rests on
 }
 
 type decisionOut struct {
@@ -93,7 +96,10 @@ type decisionOut struct {
 }
 
 func recordedOf(r consent.Recorded) recordedOut {
-	return recordedOut{r.Position, r.RecordedAt.String(), decisionOut{r.Allowed, r.Reason}}
+	return recordedOut{
+		LedgerPosition: r.Position, RecordedAt: r.RecordedAt.String(), Decision: decisionOut{r.Allowed, r.Reason},
+		ReceiptURL: proofURL(r.Position), Witnesses: translog.Witnesses,
+	}
 }
 
 func (c *call) recordConsent() error {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/internal/translog"
 )
 
 type statusesOut struct {
@@ -120,6 +121,7 @@ func (c *call) queryConsent() error {
 type historyOut struct {
 	UserID     string    `json:"user_id"`
 	Entries    []pastOut `json:"entries"`
+	Witnesses  int       `json:"witnesses"` // that cosign what the proofs rest on
 	NextCursor string    `json:"next_cursor,omitempty"`
 }
 
@@ -143,6 +145,7 @@ type pastOut struct {
 	AssertedBy   string               `json:"asserted_by,omitempty"`
 	Key          string               `json:"key,omitempty"`
 	Sealed       bool                 `json:"sealed,omitzero"`
+	ProofURL     string               `json:"proof_url"`
 }
 
 var kindNames = map[consent.Kind]string{
@@ -167,7 +170,7 @@ func (c *call) history() error {
 	if err != nil {
 		return err
 	}
-	out := historyOut{UserID: who.Reveal(), Entries: []pastOut{}}
+	out := historyOut{UserID: who.Reveal(), Entries: []pastOut{}, Witnesses: translog.Witnesses}
 	if len(past) > limit {
 		past = past[:limit]
 		out.NextCursor = cursorPrefix + strconv.FormatUint(uint64(past[limit-1].Position), 36)
@@ -184,7 +187,7 @@ func pastOf(p *consent.Past) pastOut {
 		ExpiresAt: p.ExpiresAt.String(), Jurisdiction: p.Jurisdiction,
 		Source: p.Audit.Source, IP: p.Audit.IP, UserAgent: p.Audit.UserAgent, NoticeID: p.Audit.NoticeID,
 		Language: p.Audit.Language, Method: p.Audit.Method, AssertedBy: p.Audit.AssertedBy, Key: p.Audit.Key,
-		Sealed: p.Sealed,
+		Sealed: p.Sealed, ProofURL: proofURL(p.Position),
 	}
 	if p.Kind == consent.KindConsent {
 		out.ConsentType, out.Status = p.Type.String(), p.Status.String()

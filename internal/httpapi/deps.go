@@ -6,6 +6,7 @@ import (
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/internal/credential"
+	"github.com/assent-gateway/assent/internal/translog"
 	"github.com/assent-gateway/assent/retrieval"
 )
 
@@ -15,6 +16,9 @@ type Deps struct {
 	Retrieval   *retrieval.Service
 	Credentials *credential.Service
 	Tenants     TenantMaker
+	Tree        *translog.Log
+	// PublicLog lets everybody read the log of every tenant.
+	PublicLog bool
 	// Ready says whether the gateway may serve, and why not.
 	Ready func(context.Context) error
 	// Log is one of internal/logging: what is not on its list is dropped.

@@ -71,6 +71,10 @@ func TestEveryRouteThatReturnsTextPassesBothGates(t *testing.T) {
 		"DELETE /v1/collections/:c/documents/:id": noText,
 		"PUT /v1/consent-types/:type":             noText,
 		"GET /v1/consent-types":                   noText,
+		"GET /log/:tenant/checkpoint":             noText,
+		"GET /log/:tenant/tile/*path":             "hashes, and entries of the ledger, of which none is about a document's text",
+		"GET /v1/log/key":                         noText,
+		"GET /v1/log/proof/:position":             "an entry of the ledger, of which none is about a document's text",
 	}
 	for _, prefix := range []string{"/v1/consent", "/consent"} {
 		for _, r := range []string{"POST ", "POST /query", "POST /decide", "GET /:user", "GET /:user/history", "GET /:user/:type"} {

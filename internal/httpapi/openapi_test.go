@@ -10,7 +10,7 @@ import (
 	"github.com/assent-gateway/assent/internal/httpapi"
 )
 
-var param = regexp.MustCompile(`:([a-z]+)`)
+var param = regexp.MustCompile(`[:*]([a-z]+)`)
 
 func TestOpenAPIIsValid(t *testing.T) {
 	t.Parallel()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/internal/credential"
+	"github.com/assent-gateway/assent/internal/translog"
 	"github.com/assent-gateway/assent/retrieval"
 )
 
@@ -62,6 +63,8 @@ var table = []struct {
 	{retrieval.ErrModeUnavailable, newProblem(http.StatusBadRequest, "mode_unavailable", "The collection cannot be searched in that mode")},
 	{retrieval.ErrEmbedderMismatch, newProblem(http.StatusConflict, "embedder_mismatch", "The collection was built with another embedder")},
 	{retrieval.ErrPosition, newProblem(http.StatusConflict, "position_not_reached", "The position asked for was not reached in time")},
+	{translog.ErrPending, newProblem(http.StatusConflict, "position_not_reached", "The position asked for was not reached in time")},
+	{translog.ErrNotFound, errNoRoute},
 	{retrieval.ErrConflict, newProblem(http.StatusConflict, "conflict", "What is stored stands against this change")},
 	{consent.ErrKeyMismatch, newProblem(http.StatusConflict, "idempotency_key_reused", "The Idempotency-Key was used with another request")},
 	{consent.ErrPublished, newProblem(http.StatusConflict, "already_published", "That version is published with another content and never changes")},

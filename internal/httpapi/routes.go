@@ -62,8 +62,13 @@ func (a *api) routes() []route {
 		admin     = oneOf(credential.Admin)
 		everybody = need{level: public}
 		holders   = need{level: anyKey}
+		prove     = oneOf(credential.Audit | credential.ConsentRead)
+		readers   = oneOf(credential.Audit)
 		operator  = need{level: bootstrap}
 	)
+	if a.PublicLog {
+		readers = everybody
+	}
 	out := []route{
 		{get, "/healthz", everybody, nil, (*call).health},
 		{get, "/readyz", everybody, nil, (*call).ready},
@@ -87,6 +92,11 @@ func (a *api) routes() []route {
 
 		{put, "/v1/consent-types/:type", publish, nil, (*call).publishType},
 		{get, "/v1/consent-types", holders, nil, (*call).listTypes},
+
+		{get, "/log/:tenant/checkpoint", readers, nil, (*call).logCheckpoint},
+		{get, "/log/:tenant/tile/*path", readers, nil, (*call).logTile},
+		{get, "/v1/log/key", holders, nil, (*call).logKey},
+		{get, "/v1/log/proof/:position", prove, nil, (*call).logProof},
 	}
 	// The three seeds' paths answer without the version, too.
 	for _, prefix := range []string{"/v1/consent", "/consent"} {

@@ -27,17 +27,26 @@ var mayImport = map[string]string{
 	"internal/seal":       "std",
 	"internal/credential": "std consent internal/seal",
 	"internal/logging":    "std consent",
+	"internal/translog":   "std consent github.com/transparency-dev/merkle golang.org/x/mod/sumdb/note golang.org/x/sync/errgroup",
 
 	// adapters
+	"internal/announce":   "std",
 	"internal/embedded":   "std consent retrieval golang.org/x/sys/cpu",
-	"internal/httpapi":    "std consent retrieval internal/credential github.com/gin-gonic/gin github.com/go-json-experiment/json golang.org/x/text",
+	"internal/httpapi":    "std consent retrieval internal/credential internal/translog github.com/gin-gonic/gin github.com/go-json-experiment/json golang.org/x/text",
 	"internal/localembed": "std retrieval",
-	"internal/sqlite":     "std consent retrieval internal/credential internal/seal modernc.org/sqlite",
-	"internal/vault":      "std consent retrieval internal/seal golang.org/x/sys/unix",
+	"internal/sqlite":     "std consent retrieval internal/credential internal/seal internal/translog modernc.org/sqlite",
+	"internal/vault":      "std consent retrieval internal/seal internal/translog golang.org/x/crypto/argon2 golang.org/x/sys/unix",
+	"internal/localkms":   "std internal/seal internal/vault",
+
+	// what checks the log from outside: it knows nothing of what writes it
+	"internal/verify":   "std",
+	"cmd/assent-verify": "std internal/verify",
 
 	// tests as packages
-	"internal/storetest": "std consent retrieval internal/credential internal/seal github.com/google/go-cmp",
+	"internal/storetest": "std consent retrieval internal/credential internal/seal internal/translog github.com/google/go-cmp",
 	"internal/rules":     "std",
+
+	"internal/verify/testlog": "std consent github.com/transparency-dev/merkle golang.org/x/mod/sumdb/note",
 
 	// where everything meets
 	"internal/gateway": "all",
@@ -54,21 +63,26 @@ var onlyIn = map[string]string{
 	"database/sql/driver":      "internal/sqlite",
 
 	// Domains hear of requests, status codes and sockets from nobody.
-	"net/http": "internal/httpapi internal/logging internal/gateway cmd/assent",
+	"net/http": "internal/announce internal/httpapi internal/logging internal/gateway internal/localkms internal/verify cmd/assent",
 	"net":      "internal/httpapi internal/logging internal/gateway cmd/assent",
 
 	// Every adapter is known where everything meets, and nowhere else.
+	"internal/announce":   "internal/gateway",
 	"internal/embedded":   "internal/gateway",
 	"internal/gateway":    "cmd/assent",
 	"internal/httpapi":    "internal/gateway cmd/assent",
 	"internal/localembed": "internal/gateway",
 	"internal/sqlite":     "internal/gateway",
-	"internal/vault":      "internal/gateway",
+	"internal/vault":      "internal/gateway internal/localkms cmd/assent",
+	"internal/localkms":   "",
+
+	"internal/verify": "cmd/assent-verify",
 
 	// Tests as packages are for tests.
-	"testing":            "internal/storetest",
-	"internal/storetest": "",
-	"internal/rules":     "",
+	"internal/verify/testlog": "",
+	"testing":                 "internal/storetest",
+	"internal/storetest":      "",
+	"internal/rules":          "",
 
 	// http.Server takes a logger of this kind; it is one that discards.
 	"log": "internal/httpapi",

@@ -1,6 +1,6 @@
 // Package storetest is the contract of the database ports as tests: one suite
-// each for consent.Store, retrieval.Catalogue and credential.Store, run by
-// every adapter against itself.
+// each for consent.Store, translog.Store, retrieval.Catalogue and
+// credential.Store, run by every adapter against itself.
 //
 // Each case gets a store of its own, is named for the outcome it expects and
 // quotes the sentence of the contract it checks; the quote is printed when the
@@ -25,12 +25,14 @@ import (
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/internal/credential"
+	"github.com/assent-gateway/assent/internal/translog"
 	"github.com/assent-gateway/assent/retrieval"
 )
 
-// A Store is what an adapter offers: the three ports over one database.
+// A Store is what an adapter offers: the ports over one database.
 type Store interface {
 	consent.Store
+	translog.Store
 	retrieval.Catalogue
 	credential.Store
 }
@@ -50,6 +52,9 @@ type Adapter struct {
 func Ledger(t *testing.T, a Adapter) {
 	run(t, a, "Ledger", slices.Concat(ledgerCases, ledgerConflictCases, ledgerTenantCases))
 }
+
+// Log checks translog.Store.
+func Log(t *testing.T, a Adapter) { run(t, a, "Log", logCases) }
 
 // Catalogue checks retrieval.Catalogue.
 func Catalogue(t *testing.T, a Adapter) {

@@ -1,7 +1,11 @@
 package vault
 
 import (
+	"io"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/assent-gateway/assent/internal/seal"
 )
@@ -128,5 +132,52 @@ func BenchmarkOpen100k(b *testing.B) {
 			b.Fatal(err)
 		}
 		v.Close()
+	}
+}
+
+// BenchmarkRotate100k also says how long the longest Put beside it took.
+func BenchmarkRotate100k(b *testing.B) {
+	v, _ := newVault(b)
+	put(b, v, newKeys(100_000)...)
+	var longest atomic.Int64
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		keys := newKeys(1)
+		for {
+			select {
+			case <-done:
+				return
+			case <-time.After(2 * time.Millisecond):
+			}
+			began := time.Now()
+			refs, err := v.Put(keys)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			longest.Store(max(longest.Load(), int64(time.Since(began))))
+			if err := v.Destroy(refs...); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+	for b.Loop() {
+		if err := v.Rotate(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	close(done)
+	wg.Wait()
+	b.ReportMetric(float64(longest.Load())/1e6, "ms-longest-put")
+}
+
+func BenchmarkBackup100k(b *testing.B) {
+	v, _ := newVault(b)
+	put(b, v, newKeys(100_000)...)
+	for b.Loop() {
+		if _, err := v.Backup(io.Discard, []byte("a long passphrase")); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -9,6 +9,8 @@
 //	slots       subject and record keys, each in 128 bytes overwritten in place
 //	journal     every ledger entry's position and leaf, some with a sealed payload
 //	admin.key   the operator's key, in clear
+//	state       generation, list of backups, whether it was restored
+//	rewrap      during a rotation: slots on their way into place
 //
 // # What it promises
 //
@@ -33,10 +35,85 @@
 //
 // Overwriting in place reaches the file as the operating system reads it. Flash
 // that levels wear, file systems that copy on write and snapshots below them
-// keep older bytes; for them the epoch key would have to go, too. The epoch key
-// rests here in clear: whoever can read the directory can unwrap every slot
-// that has no parent. Checksums find accidents; they do not keep out someone
-// who can write here. Go does not clear freed memory.
+// keep older bytes. A rotation makes those bytes worthless as far as they are
+// slots or keyring; the old epoch key itself was a file, too, and may lie there
+// as well. Without a KMS the epoch key rests here in clear: whoever can read the
+// directory can unwrap every slot that has no parent. Checksums find accidents;
+// they do not keep out someone who can write here. Go does not clear freed
+// memory.
+//
+// # Rotation
+//
+// [Vault.Rotate] makes a new epoch key, puts the keyring under it, renews the
+// outer layer of every slot without knowing a parent, and destroys the old key.
+// The journal needs nothing: its payloads are sealed under keys of the keyring,
+// which stay the same. So do the keys in the slots: a rotation renews what wraps
+// them, and is of no use against someone who has read the keys themselves. A
+// copy of the whole directory has its own epoch key and is not affected.
+//
+// # A key service
+//
+// [Options] may name a [KMS], which wraps the epoch key; internal/localkms is an
+// example. What it changes:
+//
+//	                            epoch key in a file    wrapped by a KMS
+//	reading the directory       opens every slot       opens nothing without the
+//	                            that has no parent     right to use the KMS
+//	reading the running         the epoch key          the same: it is unwrapped
+//	process                                            once, at Open
+//	start                       needs nothing          needs the KMS
+//	a backup, or copy of the    opens with what is     opens as long as the KMS has
+//	directory from before       in it, for ever        the key it was wrapped under:
+//	                                                   rotate to another, destroy it
+//	bytes that the disk keeps   may hold the epoch     hold it wrapped
+//	below the file              key
+//	who used the key            nobody can say         the KMS's log
+//	a lost KMS key              -                      every key of the vault is lost
+//	a destroyed slot is         purged: overwritten    the same
+//	                            and synced
+//
+// The vault of a cluster is a database of wrapped keys, whose pages, logs and
+// replicas nobody overwrites. There a key is purged only when a later epoch is in
+// force and every holder of the older one has confirmed to be rid of it:
+// [Rotation] says so, and is all there is of it yet.
+//
+// # Backup and restore
+//
+// A backup opens every key that was in the vault when it was made, also those
+// destroyed since. It is therefore on the vault's list before its first byte is
+// written, and while one is on the list [Vault.KeyDestroyed] answers Absent and
+// not Purged, until the operator reports every copy destroyed.
+//
+// A restored vault does not know what happened since its backup. The data does,
+// if it is the newest: the ledger completes the journal, and rows name the keys
+// that live. Hence the rule for whoever writes rows: a row whose key is destroyed
+// stops naming it, else a restored vault gives that key back. The cases:
+//
+//	vault     data       what happens
+//	restored  newest     journal and keys are all there: it serves. Otherwise the
+//	                     gateway refuses to start (ErrOldVault) until Accept: then
+//	                     the journal is completed from the ledger, keys that no
+//	                     row names are wiped before anybody is served, documents
+//	                     whose keys came after the backup are dropped and counted
+//	restored  older than ErrOldVault, as above: from here it looks the same as the
+//	          newest,    case above. Accept would lose what the newest data knew,
+//	          ahead of   and nothing would say so: compare with a checkpoint first
+//	          the vault
+//	any       behind the 503 until the data is replayed or the newest put back,
+//	          vault      Accept or not
+//	copied    newest     ErrOldVault, by the generation that the data has seen, or
+//	by hand              by a journal that lacks more than one batch
+//	old       as old     they agree, and no look at this machine can tell: only a
+//	                     checkpoint that left it can
+//
+// The operator's procedure: (1) look for a newer copy of the vault; restoring is
+// for when there is none. (2) assent vault restore. (3) Start. When it serves,
+// done, but for the last case: so (4) compare the ledger's head with the newest
+// checkpoint outside (file drop, webhook, a receipt in somebody's hands): a
+// checkpoint of a larger tree than the ledger has entries means that the data is
+// old; do not accept, find the newest data. (5) assent vault accept, and start.
+// (6) Ingest again what the log counts as dropped. (7) When every copy of an older
+// backup is destroyed: assent vault forget.
 //
 // # Crashes
 //
@@ -50,6 +127,13 @@
 //	Put       written, or synced   keys that no row names: wiped by Sweep at start
 //	Destroy   written              gone or not, and not acknowledged: the caller's
 //	                               open job repeats it
+//	Rotate    key made             a key that wraps nothing: destroyed by Open
+//	          keyring replaced     two epochs: Open finishes, as in all below
+//	          slots in rewrap      not synced: wiped; synced: put in place
+//	          slots in place       each old, new or torn: written again
+//	          old key overwritten  a file of zeros that no slot needs: removed
+//	Backup    listed               a backup on the list that may not exist
+//	Restore   before the rename        a sibling directory, which holds keys
 //	Append    written              none, some or all of the records: Open cuts
 //	                               off a torn one, the gateway reads Head and
 //	                               appends the rest from the ledger

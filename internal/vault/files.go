@@ -23,6 +23,8 @@ const (
 	adminFile   = "admin.key"
 	unfinished  = ".tmp" // suffix of a file on its way to replace another
 	epochPrefix = "epoch-"
+	rewrapFile  = "rewrap"
+	stateFile   = "state"
 )
 
 // Every file but lock and admin.key begins with the same header, in this
@@ -33,7 +35,10 @@ const (
 	formatVersion = 1
 
 	keyringMagic = "assentKR"
-	epochMagic   = "assentEP"
+	epochMagic   = "assentEP" // the key in clear
+	wrappedMagic = "assentEK" // the key wrapped by a KMS
+	rewrapMagic  = "assentRW"
+	stateMagic   = "assentST"
 	slotsMagic   = "assentSL"
 	journalMagic = "assentJL"
 )
@@ -175,8 +180,13 @@ func dropLock(f *os.File) error {
 // old one or the new one, whole. A crash before the rename leaves name.tmp,
 // which the next Open removes. Durable on return; after an error, either.
 func replace(dir, name string, content []byte, o Options) error {
+	return replaceAs("keyring", dir, name, content, o)
+}
+
+// replaceAs is replace with steps of another name.
+func replaceAs(step, dir, name string, content []byte, o Options) error {
 	path := filepath.Join(dir, name)
-	if err := o.fault("keyring.write"); err != nil {
+	if err := o.fault(step + ".write"); err != nil {
 		return err
 	}
 	if err := writeSynced(path+unfinished, content); err != nil {
@@ -185,7 +195,7 @@ func replace(dir, name string, content []byte, o Options) error {
 	if err := os.Rename(path+unfinished, path); err != nil {
 		return fmt.Errorf("vault: %w", err)
 	}
-	if err := o.fault("keyring.renamed"); err != nil {
+	if err := o.fault(step + ".renamed"); err != nil {
 		return err
 	}
 	return syncDir(dir)

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -11,8 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/assent-gateway/assent/internal/seal"
 )
@@ -85,9 +84,9 @@ func (v *Vault) AddTenant(id string) error {
 	for _, k := range added.all() {
 		*k = seal.NewKey()
 	}
-	next := &keyring{epoch: old.epoch, system: old.system, tenants: maps.Clone(old.tenants)}
+	next := old.clone()
 	next.tenants[id] = added
-	if err := next.store(v.dir, v.id, v.epochs[next.epoch](), v.opt); err != nil {
+	if err := next.store(v.dir, v.id, v.epochs.Load().keys[next.epoch](), v.opt); err != nil {
 		return err
 	}
 	v.keyring.Store(next)
@@ -114,6 +113,11 @@ func (v *Vault) Tenants() []string {
 
 // System returns the key for what lies outside every tenant.
 func (v *Vault) System() seal.Key { return v.keyring.Load().system }
+
+// clone shares the tenants' keys, which never change.
+func (k *keyring) clone() *keyring {
+	return &keyring{epoch: k.epoch, system: k.system, tenants: maps.Clone(k.tenants)}
+}
 
 func (k *keyring) store(dir string, id [16]byte, epochKey seal.Key, o Options) error {
 	plain := slices.Clone(k.system[:])
@@ -150,9 +154,9 @@ func parseKeyring(plain []byte, epoch uint32) (*keyring, bool) {
 	return k, true
 }
 
-// loadKeyring reads keyring and epoch keys, and the vault's id from the
+// loadKeyring reads the keyring and the epoch keys, and the vault's id from the
 // keyring's header.
-func loadKeyring(dir string) (*keyring, [16]byte, map[uint32]func() seal.Key, error) {
+func loadKeyring(ctx context.Context, dir string, o Options) (*keyring, [16]byte, *epochs, error) {
 	var id [16]byte
 	content, err := os.ReadFile(filepath.Join(dir, keyringFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -168,12 +172,12 @@ func loadKeyring(dir string) (*keyring, [16]byte, map[uint32]func() seal.Key, er
 	if len(content) < front {
 		return nil, id, nil, damaged(keyringFile, headerSize, "cut short")
 	}
-	epochs, err := loadEpochs(dir, id)
+	epoch := binary.BigEndian.Uint32(content[headerSize:])
+	all, err := loadEpochs(ctx, dir, id, epoch, o)
 	if err != nil {
 		return nil, id, nil, err
 	}
-	epoch := binary.BigEndian.Uint32(content[headerSize:])
-	key, ok := epochs[epoch]
+	key, ok := all.keys[epoch]
 	if !ok {
 		return nil, id, nil, damaged(epochFile(epoch), 0, "missing, and the keyring is sealed under it")
 	}
@@ -186,46 +190,5 @@ func loadKeyring(dir string) (*keyring, [16]byte, map[uint32]func() seal.Key, er
 	if !ok {
 		return nil, id, nil, damaged(keyringFile, front, "malformed")
 	}
-	return k, id, epochs, nil
-}
-
-func epochFile(n uint32) string { return epochPrefix + strconv.FormatUint(uint64(n), 10) }
-
-// encodeEpoch: header ‖ epoch u32 ‖ key 32 ‖ crc32c.
-func encodeEpoch(id [16]byte, n uint32, key seal.Key) []byte {
-	b := binary.BigEndian.AppendUint32(header(epochMagic, id), n)
-	b = append(b, key[:]...)
-	return binary.BigEndian.AppendUint32(b, checksum(b))
-}
-
-// loadEpochs reads every epoch key there is: during a rotation there are two.
-func loadEpochs(dir string, id [16]byte) (map[uint32]func() seal.Key, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, fmt.Errorf("vault: %w", err)
-	}
-	epochs := map[uint32]func() seal.Key{}
-	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), epochPrefix) {
-			continue
-		}
-		b, err := os.ReadFile(filepath.Join(dir, e.Name()))
-		if err != nil {
-			return nil, fmt.Errorf("vault: %w", err)
-		}
-		got, err := checkHeader(e.Name(), epochMagic, b)
-		if err != nil {
-			return nil, err
-		}
-		const size = headerSize + 4 + 32 + 4
-		if len(b) != size || checksum(b[:size-4]) != binary.BigEndian.Uint32(b[size-4:]) {
-			return nil, damaged(e.Name(), headerSize, "checksum")
-		}
-		n := binary.BigEndian.Uint32(b[headerSize:])
-		if got != id || e.Name() != epochFile(n) {
-			return nil, damaged(e.Name(), 0, "belongs elsewhere")
-		}
-		epochs[n] = seal.Hold(seal.Key(b[headerSize+4:]))
-	}
-	return epochs, nil
+	return k, id, all, nil
 }

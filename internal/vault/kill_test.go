@@ -1,10 +1,16 @@
 package vault
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -22,8 +28,11 @@ func TestMain(m *testing.M) {
 
 // victim does one thing in the vault at dir and kills itself at the step.
 func victim(dir, do, at string) error {
-	v, err := Open(dir, Options{Fault: func(op string) error {
-		if op == at {
+	var seen atomic.Int64
+	at, nth, _ := strings.Cut(at, ":") // the nth time; without, the first
+	n, _ := strconv.ParseInt(nth, 10, 64)
+	v, err := Open(dir, Options{chunk: killChunk, Fault: func(op string) error {
+		if (op == at || at == "any") && seen.Add(1) >= n {
 			syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			select {}
 		}
@@ -41,6 +50,10 @@ func victim(dir, do, at string) error {
 		_, err = v.Sweep(func(r seal.Ref) bool { return r.Slot == 0 })
 	case "tenant":
 		err = v.AddTenant("u")
+	case "rotate":
+		err = v.Rotate(context.Background())
+	case "backup":
+		_, err = v.Backup(io.Discard, []byte("a long passphrase"))
 	}
 	return fmt.Errorf("%s survived %s: %v", do, at, err)
 }
@@ -77,14 +90,10 @@ func TestKilledAtEveryStep(t *testing.T) {
 			tenant, _ := v.Tenant("t")
 			v.Close()
 
-			cmd := exec.Command(os.Args[0])
-			cmd.Env = append(os.Environ(), "ASSENT_TEST_VAULT="+v.Dir(), "ASSENT_TEST_DO="+c.do, "ASSENT_TEST_KILL_AT="+c.at)
-			out, err := cmd.CombinedOutput()
-			if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
-				t.Fatalf("not killed: %v %s", err, out)
+			if killed, out := murder(v.Dir(), c.do, c.at); !killed {
+				t.Fatalf("not killed: %s", out)
 			}
-
-			v, err = Open(v.Dir(), Options{}) // the lock died with its holder
+			v, err := Open(v.Dir(), Options{}) // the lock died with its holder
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -118,5 +127,78 @@ func TestKilledAtEveryStep(t *testing.T) {
 			wantJournal(t, v, "t", 4)
 			wantCounts(t, v, 1, growth-1)
 		})
+	}
+}
+
+// murder runs a victim and reports whether it was killed, and what it said.
+func murder(dir, do, at string) (bool, string) {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "ASSENT_TEST_VAULT="+dir, "ASSENT_TEST_DO="+do, "ASSENT_TEST_KILL_AT="+at)
+	out, _ := cmd.CombinedOutput()
+	status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && status.Signal() == syscall.SIGKILL, string(out)
+}
+
+const killChunk = 40 // slots at a time: three chunks of newFilled(100)
+
+// A rotation is killed at each of its steps, each time it comes to it; the
+// process that then opens the vault is killed on its way, too, at any step. The
+// third finds every key, and one epoch.
+func TestKilledAtEveryStepOfARotation(t *testing.T) {
+	t.Parallel()
+	plan := newFilled(t, 100)
+	plan.opt.chunk = killChunk
+	plan.f.set("")
+	if err := plan.Rotate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	steps := len(plan.f.saw)
+	if steps < 25 {
+		t.Fatalf("only %d steps: %v", steps, plan.f.saw)
+	}
+	r := rand.New(rand.NewPCG(3, 4))
+	for i := 1; i <= steps; i++ {
+		op, again := plan.f.saw[i-1], 1+r.IntN(steps)
+		t.Run(fmt.Sprintf("%d, %s, then %d", i, op, again), func(t *testing.T) {
+			t.Parallel()
+			x := newFilled(t, 100)
+			x.Close()
+			if killed, out := murder(x.Dir(), "rotate", fmt.Sprintf("any:%d", i)); !killed {
+				t.Fatalf("not killed: %s", out)
+			}
+			// Whether it comes so far, or ends before: both are to be survived.
+			murder(x.Dir(), "rotate", fmt.Sprintf("any:%d", again))
+			v, err := Open(x.Dir(), Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { v.Close() })
+			x.whole(t, v)
+			oneEpoch(t, v)
+			if err := v.Rotate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			x.whole(t, reopen(t, v))
+		})
+	}
+}
+
+// A backup is on the list before its first byte.
+func TestKilledDuringABackup(t *testing.T) {
+	t.Parallel()
+	for at, want := range map[string]int{"state.write": 0, "state.renamed": 1} {
+		v, _ := newVault(t)
+		v.Close()
+		if killed, out := murder(v.Dir(), "backup", at); !killed {
+			t.Fatalf("not killed: %s", out)
+		}
+		v, err := Open(v.Dir(), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := v.Backups(); len(got) != want {
+			t.Errorf("killed at %s: the list is %v", at, got)
+		}
+		v.Close()
 	}
 }

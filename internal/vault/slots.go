@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"sync"
 
 	"github.com/assent-gateway/assent/internal/seal"
 )
@@ -29,10 +31,20 @@ const slotsHeader = 4096 // one page, so that no slot shares it
 
 type slots struct {
 	space
+	dir   string
+	id    [16]byte
 	file  *os.File
 	opt   Options
 	group group[*slotOp]
-	end   int64 // guarded by group.turn: up to here the file has slots
+	end   int64    // guarded by group.turn: up to here the file has slots
+	redo  []redone // guarded by group.turn: see rewrap.go
+	log   *os.File // guarded by group.turn
+
+	// over holds slots whose bytes in the file are being replaced by a
+	// rotation: they are served from here. The lock is held for one read or for
+	// memory only.
+	reading sync.RWMutex
+	over    map[uint32]*[slotSize]byte
 }
 
 // slotOp is one Put or one wiping, all of it or nothing.
@@ -45,22 +57,28 @@ type slotOp struct {
 	wiped   int      // of these, how many were not empty before
 }
 
-func openSlots(path string, id [16]byte, o Options) (*slots, error) {
-	f, err := openFile(path, slotsMagic, id)
+// openSlots also returns how many slots each epoch wraps.
+func openSlots(dir string, id [16]byte, o Options) (*slots, map[uint32]int, error) {
+	f, err := openFile(filepath.Join(dir, slotsFile), slotsMagic, id)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	s := &slots{file: f, opt: o}
+	s := &slots{dir: dir, id: id, file: f, opt: o}
 	s.group.flush = s.flush
-	if err := s.load(); err != nil {
-		return nil, errors.Join(err, f.Close())
+	wrapped := map[uint32]int{}
+	if err = s.recoverRedo(); err == nil {
+		err = s.load(wrapped)
 	}
-	return s, nil
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return s, wrapped, nil
 }
 
-// load finds out which slots are occupied. A process that was killed may have
-// left writes that are not durable: the sync makes them what we saw.
-func (s *slots) load() error {
+// load finds out which slots are occupied, and counts them by epoch. A process
+// that was killed may have left writes that are not durable: the sync makes
+// them what we saw.
+func (s *slots) load(wrapped map[uint32]int) error {
 	if err := datasync(s.file); err != nil {
 		return fmt.Errorf("vault: slots: %w", err)
 	}
@@ -85,6 +103,10 @@ func (s *slots) load() error {
 		}
 		s.state[i] = used
 		s.used++
+		var now slot
+		if now.decode(uint32(i), b) {
+			wrapped[now.epoch]++
+		}
 	})
 	return err
 }
@@ -130,8 +152,12 @@ func (v *Vault) Put(keys []NewKey) ([]seal.Ref, error) {
 			return nil, fmt.Errorf("vault: key %d or its parent is all zeros", i)
 		}
 	}
+	// Until what is wrapped under this epoch is written: a rotation waits for
+	// it before it looks for slots of an older epoch.
+	v.puts.RLock()
+	defer v.puts.RUnlock()
 	epoch := v.keyring.Load().epoch
-	epochKey := v.epochs[epoch]()
+	epochKey := v.epochs.Load().keys[epoch]()
 	numbers, err := v.slots.reserve(len(keys))
 	if err != nil {
 		return nil, err
@@ -156,23 +182,53 @@ func (v *Vault) Put(keys []NewKey) ([]seal.Ref, error) {
 // with, or ErrKeyGone or ErrWrongParent. Any other error is the disk's, and
 // says nothing about whether the key is there.
 func (v *Vault) Key(ref seal.Ref, parent *seal.Key) (seal.Key, error) {
-	var b [slotSize]byte
-	if _, err := v.slots.file.ReadAt(b[:], slotAt(int(ref.Slot))); errors.Is(err, io.EOF) {
-		return seal.Key{}, ErrKeyGone
-	} else if err != nil {
-		return seal.Key{}, fmt.Errorf("vault: read slot: %w", err)
+	for {
+		// Before the slot is read: of an epoch that a rotation destroys after
+		// this, we have the key; one that it began after this makes us look
+		// again.
+		known := v.epochs.Load()
+		if v.opt.between != nil {
+			v.opt.between()
+		}
+		var s slot
+		if ok, err := v.slots.read(ref, &s); err != nil {
+			return seal.Key{}, err
+		} else if !ok {
+			return seal.Key{}, ErrKeyGone
+		}
+		if epochKey, ok := known.keys[s.epoch]; ok {
+			return s.unwrap(epochKey(), parent)
+		}
+		if v.epochs.Load() == known {
+			return seal.Key{}, ErrKeyGone
+		}
 	}
+}
+
+// Holds tells whether the slot that ref names holds the key of this id; whether
+// it opens is for Key to say.
+func (v *Vault) Holds(ref seal.Ref) (bool, error) {
 	var s slot
-	// A read beside the write that destroys the slot may see half of it; the
-	// checksum refuses that, and gone it is.
-	if !s.decode(ref.Slot, b[:]) || s.id != ref.ID {
-		return seal.Key{}, ErrKeyGone
+	return v.slots.read(ref, &s)
+}
+
+// read reads the slot that ref names; false when another key is there, or none.
+//
+// A read beside the write that destroys the slot may see half of it; the
+// checksum refuses that, and gone it is. Beside a rotation that would be wrong,
+// which is why over is asked first.
+func (s *slots) read(ref seal.Ref, into *slot) (bool, error) {
+	var b [slotSize]byte
+	s.reading.RLock()
+	defer s.reading.RUnlock()
+	if over, ok := s.over[ref.Slot]; ok {
+		b = *over
+	} else if _, err := s.file.ReadAt(b[:], slotAt(int(ref.Slot))); errors.Is(err, io.EOF) {
+		return false, nil
+	} else if err != nil {
+		return false, fmt.Errorf("vault: read slot: %w", err)
 	}
-	epochKey, ok := v.epochs[s.epoch]
-	if !ok {
-		return seal.Key{}, ErrKeyGone
-	}
-	return s.unwrap(epochKey(), parent)
+	return into.decode(ref.Slot, b[:]) && into.id == ref.ID, nil
 }
 
 // Destroy overwrites with zeros the slots that refs name, in place, with one
@@ -200,6 +256,8 @@ func (v *Vault) Destroy(refs ...seal.Ref) error {
 // and returns how many. It is for the start, before anyone calls Put: a key
 // whose row is not committed yet is named by nothing, and would be wiped.
 func (v *Vault) Sweep(named func(seal.Ref) bool) (wiped int, err error) {
+	v.rotating.Lock() // it looks at bytes that a rotation replaces
+	defer v.rotating.Unlock()
 	op := &slotOp{}
 	err = v.slots.scan(v.slots.size(), func(i int, b []byte) {
 		var s slot
@@ -239,6 +297,9 @@ func (s *slots) flush(batch []*request[*slotOp]) {
 // Put are named by no row yet and Sweep wipes them; a Destroy was not
 // acknowledged and its caller repeats it.
 func (s *slots) apply(batch []*request[*slotOp]) error {
+	if err := s.rewrite(); err != nil { // what a rotation could not finish comes first
+		return err
+	}
 	if err := s.opt.fault("slots.write"); err != nil {
 		return err
 	}
@@ -322,5 +383,9 @@ func (s *slots) wipe(op *slotOp) error {
 func (s *slots) close() error {
 	s.group.turn.Lock()
 	defer s.group.turn.Unlock()
-	return s.file.Close()
+	err := s.file.Close()
+	if s.log != nil {
+		err = errors.Join(err, s.log.Close())
+	}
+	return err
 }

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -36,11 +37,21 @@ var (
 	ErrNoTenant = errors.New("vault: no such tenant")
 )
 
-// Options are for tests; production passes the zero value.
+// Options say who keeps the epoch key. The zero value keeps it in the vault.
 type Options struct {
-	// Fault, when not nil, is called around the durable steps and makes the
-	// step fail by returning an error (or never returns). It may be called by
-	// several goroutines at once. The steps:
+	// KMS, when not nil, unwraps epoch keys that a KMS wrapped, and wraps new
+	// ones when KMSKey names its key for that. Without KMSKey a new epoch key
+	// rests in the vault in clear; so a Rotate moves a vault into a KMS, out of
+	// it, or to another key of it. Open and Create wait at most KMSTimeout for it.
+	KMS    KMS
+	KMSKey string
+
+	chunk   int    // slots that a rotation renews at a time; 0: rewrapChunk
+	between func() // for tests: called by Key between its two reads
+
+	// Fault is for tests. When not nil, it is called around the durable steps
+	// and makes the step fail by returning an error (or never returns). It may
+	// be called by several goroutines at once. The steps:
 	//
 	//	slots.write      before slots are written or wiped
 	//	slots.sync       written, before the sync
@@ -51,8 +62,24 @@ type Options struct {
 	//	keyring.write    before the new keyring is written beside the old one
 	//	keyring.renamed  in its place: an error here is "failed but happened"
 	//
+	//	state.write      before the new state is written beside the old one
+	//	state.renamed    in its place: an error here is "failed but happened"
+	//	epoch.write      before a new epoch key is written
+	//	epoch.renamed    in its place: an error here is "failed but happened"
+	//	rewrap.log       before renewed slots are written beside the old ones
+	//	rewrap.logsync   written, before the sync
+	//	rewrap.slots     durable there, before they are written in place
+	//	rewrap.sync      written, before the sync
+	//	rewrap.void      durable, before what was written beside is wiped
+	//	rewrap.voided    wiped
+	//	rewrap.remove    before the wiped file is removed
+	//	epoch.wipe       before an old epoch key is overwritten
+	//	epoch.wiped      durably, before its file is removed
+	//	epoch.removed    removed, before the directory is synced
+	//
 	// Create passes the two of the keyring, Mend the three of the journal,
-	// Open none.
+	// Rotate those of the keyring and from epoch.write on. Open passes those
+	// from rewrap.log on where it finishes a rotation, else none.
 	Fault func(op string) error
 }
 
@@ -73,9 +100,15 @@ type Vault struct {
 	id     [16]byte
 	opt    Options
 	lock   *os.File
-	epochs map[uint32]func() seal.Key // fixed at Open
+	closed atomic.Bool
 
-	adding  sync.Mutex              // one change of the keyring at a time
+	rotating sync.Mutex             // one rotation, sweep or backup at a time; before adding
+	puts     sync.RWMutex           // held by a Put while it uses the keyring's epoch
+	epochs   atomic.Pointer[epochs] // never changed in place
+	next     *nextEpoch             // guarded by rotating: made, and not known to be in use
+
+	adding  sync.Mutex              // one change of keyring, state or admin key at a time
+	state   state                   // guarded by adding
 	keyring atomic.Pointer[keyring] // never changed in place
 
 	slots   *slots
@@ -115,10 +148,16 @@ func build(dir string, o Options) error {
 	var id [16]byte
 	rand.Read(id[:])
 	epochKey := seal.NewKey()
+	ctx, cancel := context.WithTimeout(context.Background(), KMSTimeout)
+	defer cancel()
+	epoch, err := encodeEpoch(ctx, id, 1, epochKey, o)
+	if err != nil {
+		return err
+	}
 	k := &keyring{epoch: 1, system: seal.NewKey(), tenants: map[string]*TenantKeys{}}
 	for name, content := range map[string][]byte{
 		lockFile:     nil,
-		epochFile(1): encodeEpoch(id, 1, epochKey),
+		epochFile(1): epoch,
 		slotsFile:    append(header(slotsMagic, id), make([]byte, slotsHeader-headerSize)...),
 		journalFile:  header(journalMagic, id),
 	} {
@@ -129,8 +168,9 @@ func build(dir string, o Options) error {
 	return k.store(dir, id, epochKey, o) // syncs the directory, too
 }
 
-// Open opens the vault at dir and takes its lock. It wipes nothing, but cuts
-// off a tail of the journal that was never acknowledged.
+// Open opens the vault at dir and takes its lock. It wipes no slot, but cuts
+// off a tail of the journal that was never acknowledged, and finishes a
+// rotation that was interrupted: for 100 000 slots that takes about a second.
 func Open(dir string, o Options) (*Vault, error) {
 	dir = filepath.Clean(dir)
 	if err := checkDir(dir); err != nil {
@@ -152,17 +192,26 @@ func (v *Vault) open() (err error) {
 	if err := removeUnfinished(v.dir); err != nil {
 		return err
 	}
-	k, id, epochs, err := loadKeyring(v.dir)
+	ctx, cancel := context.WithTimeout(context.Background(), KMSTimeout)
+	defer cancel()
+	k, id, all, err := loadKeyring(ctx, v.dir, v.opt)
 	if err != nil {
 		return err
 	}
-	v.id, v.epochs = id, epochs
+	v.id = id
 	v.keyring.Store(k)
-	if v.slots, err = openSlots(filepath.Join(v.dir, slotsFile), id, v.opt); err != nil {
+	v.epochs.Store(all)
+	if v.state, err = loadState(v.dir, id); err != nil {
 		return err
 	}
-	v.journal, err = openJournal(filepath.Join(v.dir, journalFile), id, v.opt, v.known)
-	return err
+	var wrapped map[uint32]int
+	if v.slots, wrapped, err = openSlots(v.dir, id, v.opt); err != nil {
+		return err
+	}
+	if v.journal, err = openJournal(filepath.Join(v.dir, journalFile), id, v.opt, v.known); err != nil {
+		return err
+	}
+	return v.settleEpochs(wrapped)
 }
 
 // Close waits for writes in progress and gives up the lock. What was returned
@@ -170,6 +219,9 @@ func (v *Vault) open() (err error) {
 func (v *Vault) Close() error {
 	var err error
 	v.close.Do(func() {
+		v.closed.Store(true) // a rotation stops at its next chunk; the next Open goes on
+		v.rotating.Lock()
+		defer v.rotating.Unlock()
 		if v.journal != nil {
 			err = errors.Join(err, v.journal.close())
 		}

@@ -304,7 +304,7 @@ func TestVaultNeverPrintsKeys(t *testing.T) {
 	t.Parallel()
 	v, _ := newVault(t)
 	keys, _ := v.Tenant("t")
-	epoch := v.epochs[1]()
+	epoch := v.epochs.Load().keys[1]()
 	secrets := []seal.Key{v.System(), epoch, keys.Lookup, keys.Journal, keys.Signing}
 	for name, holder := range map[string]any{
 		"vault": v, "inside": struct{ v *Vault }{v}, "keys": keys, "pointer": &keys,

@@ -91,6 +91,22 @@ func (s *slot) unwrap(epochKey seal.Key, parent *seal.Key) (seal.Key, error) {
 	return key, nil
 }
 
+// rewrap puts the outer layer under the key of another epoch, without knowing a
+// parent. False when it does not open under the old one: then it is worth
+// nothing already.
+func (s *slot) rewrap(old, next seal.Key, epoch uint32) bool {
+	var buf [wrapSize]byte
+	outer := seal.Derive(old, "vault/slot/outer", s.id[:])
+	inner, err := aead(outer).Open(buf[:0], zeroNonce[:], s.wrapped[:], s.aad())
+	if err != nil {
+		return false
+	}
+	s.epoch = epoch
+	outer = seal.Derive(next, "vault/slot/outer", s.id[:])
+	aead(outer).Seal(s.wrapped[:0], zeroNonce[:], inner, s.aad())
+	return true
+}
+
 // aad binds the kind; id and epoch are bound by the derivations.
 func (s *slot) aad() []byte { return []byte{s.kind} }
 

@@ -1,0 +1,222 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/assent-gateway/assent/internal/vault"
+)
+
+const vaultUsage = `assent vault status
+assent vault rotate
+assent vault backup --out FILE
+assent vault restore FILE
+assent vault accept
+assent vault forget GENERATION
+
+Works on the vault of a gateway that is stopped: a running one holds its lock.
+
+status   shows the epoch, the keys and the backups on the vault's list
+rotate   wraps every key anew and destroys the old wrapping key
+backup   writes an encrypted backup; whoever has it and the passphrase has every
+         key in it, so until it is forgotten no key counts as purged
+restore  makes a vault from a backup, where none is
+accept   says that the data is right where it is ahead of the vault: read the
+         README on restoring a vault first
+forget   says that every copy of the backup of that generation is destroyed`
+
+// vaultFlags are those of every verb.
+type vaultFlags struct {
+	*flagSet
+	dir, passphraseFile, out string
+}
+
+func vaultCommand(ctx context.Context, s *session, args []string) error {
+	fs := &vaultFlags{flagSet: newFlags(vaultUsage)}
+	fs.StringVar(&fs.dir, "vault", s.vaultDir(), "vault `directory` (ASSENT_VAULT)")
+	fs.StringVar(&fs.passphraseFile, "passphrase-file", "", "`file` whose first line is the backup's passphrase; asked for at the terminal when not given")
+	fs.StringVar(&fs.out, "out", "", "backup: the `file` to make")
+	rest, err := fs.parse(s, args)
+	if err != nil {
+		return err
+	}
+	if len(rest) == 0 {
+		return fs.mistake("vault needs one of status, rotate, backup, restore, accept, forget")
+	}
+	verb, rest := rest[0], rest[1:]
+	wants := map[string]int{"restore": 1, "forget": 1}
+	if len(rest) != wants[verb] {
+		return fs.mistake(fmt.Sprintf("vault %s takes %d arguments besides its flags", plain(verb), wants[verb]))
+	}
+	switch verb {
+	case "status":
+		return fs.with(func(v *vault.Vault) error { return vaultStatus(s, v) })
+	case "rotate":
+		return fs.with(func(v *vault.Vault) error { return vaultRotate(ctx, s, v) })
+	case "backup":
+		if err := fs.need("out"); err != nil {
+			return err
+		}
+		return fs.with(func(v *vault.Vault) error { return vaultBackup(s, v, fs) })
+	case "restore":
+		return vaultRestore(s, fs, rest[0])
+	case "accept":
+		return fs.with(func(v *vault.Vault) error { return vaultAccept(s, v) })
+	case "forget":
+		generation, err := strconv.ParseUint(rest[0], 10, 64)
+		if err != nil {
+			return fs.mistake("forget needs a GENERATION as status lists it")
+		}
+		return fs.with(func(v *vault.Vault) error { return v.BackupDestroyed(generation) })
+	}
+	return fs.mistake("vault needs one of status, rotate, backup, restore, accept, forget")
+}
+
+// vaultDir is where serve would look.
+func (s *session) vaultDir() string {
+	if dir := s.getenv("ASSENT_VAULT"); dir != "" {
+		return dir
+	}
+	data := s.getenv("ASSENT_DATA")
+	if data == "" {
+		data = "./assent-data"
+	}
+	return filepath.Clean(data) + ".vault"
+}
+
+// with opens the vault, which a running gateway does not allow.
+func (f *vaultFlags) with(do func(*vault.Vault) error) error {
+	v, err := vault.Open(f.dir, vault.Options{})
+	switch {
+	case errors.Is(err, vault.ErrLocked):
+		return errors.New("the vault is in use: a running gateway holds its lock; stop the gateway, then run this again")
+	case errors.Is(err, vault.ErrNotExist):
+		return errors.New("there is no vault at that place: set ASSENT_VAULT or --vault")
+	case errors.Is(err, vault.ErrNoKMS):
+		return errors.New("the vault's epoch key is wrapped by a key service, which this command does not know how to ask")
+	case err != nil:
+		return err
+	}
+	return errors.Join(do(v), v.Close())
+}
+
+func vaultStatus(s *session, v *vault.Vault) error {
+	used, free := v.Slots()
+	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "epoch\t%d\ngeneration\t%d\nkeys\t%d (%d slots free)\n", v.Epoch(), v.Generation(), used, free)
+	for _, t := range v.Tenants() {
+		fmt.Fprintf(w, "journal of %s\tat %d\n", plain(t), v.Head(t))
+	}
+	for _, b := range v.Backups() {
+		fmt.Fprintf(w, "backup\tgeneration %d, %s\n", b.Generation, b.Taken.Format(time.RFC3339))
+	}
+	if r, ok := v.Restored(); ok {
+		fmt.Fprintf(w, "restored\tfrom generation %d, %s; not settled\n", r.Generation, r.Taken.Format(time.RFC3339))
+	}
+	if v.Accepted() {
+		fmt.Fprintf(w, "accepted\tthe next start takes the data for right\n")
+	}
+	return w.Flush()
+}
+
+func vaultRotate(ctx context.Context, s *session, v *vault.Vault) error {
+	began := time.Now()
+	if err := v.Rotate(ctx); err != nil {
+		return err
+	}
+	used, _ := v.Slots()
+	_, err := fmt.Fprintf(s.out, "epoch %d: %d keys wrapped anew in %s; the old wrapping key is destroyed\n",
+		v.Epoch(), used, time.Since(began).Round(time.Millisecond))
+	if n := len(v.Backups()); err == nil && n > 0 {
+		_, err = fmt.Fprintf(s.err, "%d backups keep the wrapping key they were made with\n", n)
+	}
+	return err
+}
+
+func vaultBackup(s *session, v *vault.Vault, fs *vaultFlags) (err error) {
+	pass, err := s.passphrase(fs.passphraseFile, "again")
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(fs.out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	c, err := v.Backup(f, pass)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(err, os.Remove(fs.out))
+	}
+	_, err = fmt.Fprintf(s.out, "backup of generation %d in %s\n", c.Generation, fs.out)
+	fmt.Fprintf(s.err, "while it exists, no key counts as purged; when every copy is destroyed: assent vault forget %d\n", c.Generation)
+	return err
+}
+
+func vaultRestore(s *session, fs *vaultFlags, from string) error {
+	pass, err := s.passphrase(fs.passphraseFile, "")
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	c, err := vault.Restore(f, fs.dir, pass, vault.Options{})
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(s.out, "restored to %s: generation %d, taken %s\n", fs.dir, c.Generation, c.Taken.Format(time.RFC3339))
+	fmt.Fprintln(s.err, "it does not know what happened since: a gateway whose data is ahead of it will not start until you say that the data is right (assent vault accept)")
+	return err
+}
+
+func vaultAccept(s *session, v *vault.Vault) error {
+	if err := v.Accept(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(s.out, "the next start takes the data for right: it completes the journal from the ledger, destroys keys that no row names, and drops documents whose keys are lost")
+	return err
+}
+
+// passphrase reads it from a file, or asks at the terminal, twice when again.
+func (s *session) passphrase(file, again string) ([]byte, error) {
+	if file != "" {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		line, _, _ := bytes.Cut(b, []byte("\n"))
+		return bytes.TrimSuffix(line, []byte("\r")), nil
+	}
+	f, ok := s.in.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return nil, errors.New("there is no terminal to ask for the passphrase: give --passphrase-file")
+	}
+	ask := func(prompt string) ([]byte, error) {
+		fmt.Fprint(s.err, prompt)
+		b, err := term.ReadPassword(int(f.Fd()))
+		fmt.Fprintln(s.err)
+		return b, err
+	}
+	pass, err := ask("passphrase of the backup: ")
+	if err != nil || again == "" {
+		return pass, err
+	}
+	second, err := ask("and again: ")
+	if err == nil && !bytes.Equal(pass, second) {
+		err = errors.New("the two are not the same")
+	}
+	return pass, err
+}

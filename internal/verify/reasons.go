@@ -1,0 +1,50 @@
+package verify
+
+import "fmt"
+
+// A Refusal is a reason for which something does not verify. Errors that hold
+// none (errors.As) say nothing about the log, only that it was not checked.
+type Refusal struct{ text string }
+
+func (r *Refusal) Error() string { return r.text }
+
+// The reasons.
+var (
+	// ErrMalformed: the bytes are not the canonical form of what they should be.
+	ErrMalformed = &Refusal{"malformed"}
+	// ErrTruncated: something ends too early: a path, a tile, a bundle, a file.
+	ErrTruncated = &Refusal{"truncated"}
+	// ErrTrailing: something goes on after its end.
+	ErrTrailing = &Refusal{"trailing data"}
+	// ErrUnsigned: no valid signature by the pinned key.
+	ErrUnsigned = &Refusal{"no valid signature by the pinned key"}
+	// ErrOrigin: validly signed, but for another log than the pinned one.
+	ErrOrigin = &Refusal{"the checkpoint is of another origin than the pinned one"}
+	// ErrReplayed: what was given as newer is older than what is known already.
+	ErrReplayed = &Refusal{"an older checkpoint was replayed"}
+	// ErrForked: two signed checkpoints of one size with two roots.
+	ErrForked = &Refusal{"the log is forked: two checkpoints of the same size have different roots"}
+	// ErrRewritten: a larger tree does not begin with the smaller one.
+	ErrRewritten = &Refusal{"the log was rewritten: the newer tree does not contain the older one"}
+	// ErrIndex: the entry's index is not inside the tree.
+	ErrIndex = &Refusal{"the index is out of range"}
+	// ErrPath: entry and path of a single proof do not lead to the signed root.
+	ErrPath = &Refusal{"the entry and the hashes beside it do not lead to the signed root: one of them was altered"}
+	// ErrNode: a node of the tree is not the hash of what is below it.
+	ErrNode = &Refusal{"a node of the tree is not the hash of the tiles below it"}
+	// ErrLeaf: an entry does not hash to its leaf.
+	ErrLeaf = &Refusal{"an entry does not match its leaf"}
+	// ErrPosition: an entry says another position than the one it stands at.
+	ErrPosition = &Refusal{"an entry is not at the position it names"}
+	// ErrLost: the log holds a leaf, but not the entry.
+	ErrLost = &Refusal{"an entry is gone; only its leaf remains"}
+	// ErrMissing: the log does not hold a file that a log of its size must hold.
+	ErrMissing = &Refusal{"a part of the log is missing"}
+	// ErrKind: a proof of an entry that is no consent receipt was given as one.
+	ErrKind = &Refusal{"the entry is not a consent record"}
+)
+
+// refuse adds to a reason where it was found.
+func refuse(r *Refusal, format string, args ...any) error {
+	return fmt.Errorf(format+": %w", append(args, r)...)
+}
