@@ -308,7 +308,7 @@ func TestStartWipesUnnamedSlots(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	people := int(head.Position) - 1 // one entry is the policy
+	people := int(head.Position) - 2 // of tenant and policy
 	if used := g.KeySlots(); used != people || people == 0 {
 		t.Errorf("%d slots in use for %d people", used, people)
 	}
