@@ -1,0 +1,2 @@
+// Package postgres: to be written.
+package postgres
