@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"slices"
-	"strconv"
 
 	"github.com/assent-gateway/assent/consent"
 )
@@ -72,7 +71,7 @@ func (x *tx) append(t consent.TenantID, m mark, entries consent.Batch) error {
 		m.position += consent.Position(n)
 		b.addRows(t, entries.Rows)
 		b.exec(nil, `UPDATE ledger_heads SET position = $2, clock = $3 WHERE tenant = $1`, t, int64(m.position), int64(m.recorded))
-		b.exec(nil, `SELECT pg_notify('`+channel+`', $1)`, strconv.FormatUint(uint64(m.position), 10)+" "+string(t))
+		x.then = func() { x.db.waker.tell(t, m.position) }
 	}
 	return b.send()
 }

@@ -19,7 +19,7 @@ const (
 // headsLive reads the heads of versions by their ids; in which order is left
 // to the server, which would sort in files.
 const headsLive = `SELECT h.id, h.sealed FROM unnest($1::bigint[]) AS d (id)
-	CROSS JOIN LATERAL (SELECT h.id, h.sealed FROM heads h WHERE h.id BETWEEN d.id << 20 AND (d.id << 20) + 1048575) h`
+	CROSS JOIN LATERAL (SELECT id, sealed FROM heads WHERE id BETWEEN d.id << 20 AND (d.id << 20) + 1048575 LIMIT 1048576) h`
 
 // Live implements retrieval.Catalogue. Versions come in the order of ingest,
 // in pages over one snapshot.

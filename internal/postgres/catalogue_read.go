@@ -28,13 +28,15 @@ const docSelect = `SELECT d.id, d.num, d.collection, d.lookup, d.digest, d.sourc
 	d.retain_until, d.passages, d.decided_at, d.from_pos, d.sealed,
 	ARRAY(SELECT s.subject FROM document_subjects s WHERE s.doc = d.id AND s.role = 0 ORDER BY s.ordinal),
 	ARRAY(SELECT s.subject FROM document_subjects s WHERE s.doc = d.id AND s.role = 1 ORDER BY s.ordinal)
-	FROM documents d WHERE d.tenant = $1 AND d.to_pos = 0 `
+	FROM documents d WHERE `
 
+// The live are those with to_pos = 0. Said like this it lets partial indexes
+// be used; the search by number says it otherwise, so that they are not.
 const (
-	docsByNum    = docSelect + `AND d.num = ANY ($2)`
-	docsByLookup = docSelect + `AND d.collection = $2 AND d.lookup = ANY ($3)`
-	docsIn       = docSelect + `AND d.collection = $2 LIMIT $3`
-	docsLive     = docSelect + `AND d.id > $2 ORDER BY d.id LIMIT $3`
+	docsByNum    = docSelect + `d.tenant = $1 AND d.num = ANY ($2) AND NOT d.to_pos > 0`
+	docsByLookup = docSelect + `d.tenant = $1 AND d.to_pos = 0 AND d.collection = $2 AND d.lookup = ANY ($3)`
+	docsIn       = docSelect + `d.tenant = $1 AND d.to_pos = 0 AND d.collection = $2 LIMIT $3`
+	docsLive     = docSelect + `d.tenant || '' = $1 AND d.to_pos = 0 AND d.id > $2 ORDER BY d.id LIMIT $3`
 )
 
 func readDoc(read scan) (d storedDoc, err error) {
@@ -116,9 +118,11 @@ func (db *DB) CorpusHead(ctx context.Context, t consent.TenantID) (p retrieval.C
 	return p, err
 }
 
-const bodiesSQL = `SELECT d.num, r.n, b.sealed FROM unnest($2::bigint[], $3::bigint[]) AS r (num, n)
-	JOIN documents d ON d.tenant = $1 AND d.num = r.num AND d.to_pos = 0
-	JOIN bodies b ON b.id = (d.id << 20) + r.n`
+// bodiesSQL goes from each passage asked for to its version to its body: the
+// limits keep the planner from joining whole tables when it knows little.
+const bodiesSQL = `SELECT r.num, r.n, b.sealed FROM unnest($2::bigint[], $3::bigint[]) AS r (num, n)
+	CROSS JOIN LATERAL (SELECT id FROM documents WHERE tenant = $1 AND num = r.num AND NOT to_pos > 0 LIMIT 1) d
+	CROSS JOIN LATERAL (SELECT sealed FROM bodies WHERE id = (d.id << 20) + r.n LIMIT 1) b`
 
 // Bodies implements retrieval.Catalogue.
 func (db *DB) Bodies(ctx context.Context, t consent.TenantID, refs []retrieval.PassageRef) ([]retrieval.PartRow, error) {

@@ -35,6 +35,7 @@ type DB struct {
 	readers *pgxpool.Pool
 	streams chan struct{} // as many tokens as readers may be held by callbacks
 	single  *pgx.ConnConfig
+	waker   waker
 
 	replicated atomic.Bool
 	closed     atomic.Bool
@@ -59,6 +60,7 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 		db.writers.Close()
 		return nil, fail(doing, err)
 	}
+	db.waker.send = db.notify
 	db.single = db.readers.Config().ConnConfig
 	if err := db.migrate(ctx, migrations); err != nil {
 		db.Close()
@@ -84,7 +86,7 @@ func (db *DB) SynchronousReplication() bool { return db.replicated.Load() }
 func (db *DB) Close() error {
 	db.closed.Store(true)
 	db.readers.Close() // waits for the reads in progress; those of a write come to an end
-	db.writers.Close()
+	db.writers.Close() // waits for the writes, and for what they notify
 	return nil
 }
 

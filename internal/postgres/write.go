@@ -22,9 +22,10 @@ const (
 // A tx is a write transaction in progress.
 type tx struct {
 	*session
-	db  *DB
-	ctx context.Context
-	now consent.Time // the database's clock, read under the locks
+	db   *DB
+	ctx  context.Context
+	now  consent.Time // the database's clock, read under the locks
+	then func()       // after COMMIT; may be nil
 }
 
 // errNothing ends a write that found nothing to do: it is rolled back, and
@@ -76,6 +77,9 @@ func (x *tx) run(f func(*tx) error) (err error) {
 	}
 	if err := x.db.fault("tx.committed"); err != nil {
 		return faulted(x.doing, err)
+	}
+	if x.then != nil {
+		x.then()
 	}
 	return nil
 }
