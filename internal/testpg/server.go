@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -157,8 +158,36 @@ func (s *Server) ready() bool {
 	return err == nil
 }
 
-// Kill ends the server as kill -9 does: nothing is flushed, nobody is told.
-func (s *Server) Kill() { s.signal(syscall.SIGKILL) }
+// Kill ends the server and its children as kill -9 does: nothing is flushed,
+// nobody is told.
+func (s *Server) Kill() {
+	children := s.children()
+	s.signal(syscall.SIGKILL)
+	for _, pid := range children { // they would answer for some milliseconds more
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+}
+
+// children are the processes that the server started.
+func (s *Server) children() (pids []int) {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, name := range stats {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			continue
+		}
+		var pid, parent int
+		var state string
+		_, after, _ := strings.Cut(string(b), ") ") // the command stands in brackets
+		if _, err := fmt.Sscan(after, &state, &parent); err != nil || parent != s.process.Process.Pid {
+			continue
+		}
+		if _, err := fmt.Sscan(string(b), &pid); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
 
 // Stop ends the server and removes its directory.
 func (s *Server) Stop() {
