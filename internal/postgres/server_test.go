@@ -80,17 +80,37 @@ func TestAKilledServerIsAnOutageAndLosesNothingAcknowledged(t *testing.T) {
 // happened; connections left over cost nobody an error when it is back.
 func TestAServerThatEndsInsideAWrite(t *testing.T) {
 	s := testpg.Start(t)
-	db := open(t, s.URL("postgres"), Options{})
-	prepare(t, db)
-	err := appendBatch(db, func(h consent.Head) consent.Batch {
-		s.Kill()
-		if err := s.Restart(); err != nil {
-			t.Error(err)
+	end := ""
+	at := func(op string) error {
+		if op == end {
+			end = ""
+			s.Kill()
+			return s.Restart()
 		}
-		return consent.Batch{Rows: []consent.Row{{Position: h.Position + 1}}}
-	})
-	if !errors.Is(err, consent.ErrUnavailable) || !errors.Is(err, ErrUnreachable) {
-		t.Errorf("error is %v", err)
+		return nil
+	}
+	db := open(t, s.URL("postgres"), Options{Fault: at})
+	prepare(t, db)
+	for _, step := range []string{"prepare", "tx.commit"} {
+		end = step
+		calls := 0
+		err := appendBatch(db, func(h consent.Head) consent.Batch {
+			calls++
+			if err := at("prepare"); err != nil {
+				t.Error(err)
+			}
+			return consent.Batch{Rows: []consent.Row{{Position: h.Position + 1}}}
+		})
+		if !errors.Is(err, consent.ErrUnavailable) || !errors.Is(err, ErrUnreachable) {
+			t.Errorf("%s: error is %v", step, err)
+		}
+		if calls != 1 { // COMMIT may have been heard: only the caller may repeat
+			t.Errorf("%s: prepare was called %d times", step, calls)
+		}
+	}
+	end = "tx.commit"
+	if err := db.SetVaultID(t.Context(), []byte("id")); !errors.Is(err, ErrUnreachable) {
+		t.Errorf("a write that reads nothing: error is %v", err)
 	}
 	for _, write := range []func(*DB) error{appendOne, commitOne} {
 		ledgerHead(t, db)
@@ -104,6 +124,32 @@ func TestAServerThatEndsInsideAWrite(t *testing.T) {
 	}
 	if got := ledgerHead(t, db); got != 2 {
 		t.Errorf("head is %d, want 2", got)
+	}
+}
+
+// Sessions keep the setting they were accepted with.
+func TestAReloadDoesNotMakeCommitsWeaker(t *testing.T) {
+	s := testpg.Start(t)
+	db := open(t, s.URL("postgres"), Options{})
+	prepare(t, db)
+	setting := func(db *DB) (value string) {
+		_ = db.reading(t.Context(), "test", func(se *session) error {
+			_, err := se.one(t.Context(), `SELECT current_setting('synchronous_commit')`, nil, &value)
+			return err
+		})
+		return value
+	}
+	s.Exec(t, "postgres", "ALTER SYSTEM SET synchronous_commit = off", "SELECT pg_reload_conf()")
+	eventually(t, "not refused", func() error {
+		other, err := Open(t.Context(), s.URL("postgres"), Options{})
+		if err == nil {
+			other.Close()
+			return errFault
+		}
+		return nil
+	})
+	if got := setting(db); got != "on" {
+		t.Errorf("synchronous_commit is %q in a session that began with on", got)
 	}
 }
 
