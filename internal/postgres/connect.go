@@ -39,10 +39,11 @@ func (db *DB) pool(url string, conns int, o Options, settings map[string]string)
 	}
 	c.MaxConns = int32(conns)
 	c.MaxConnLifetime, c.MaxConnLifetimeJitter = 30*time.Minute, 5*time.Minute
-	c.PingTimeout = connectTimeout
+	c.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false } // see DB.on
 	if c.ConnConfig.ConnectTimeout == 0 {
 		c.ConnConfig.ConnectTimeout = connectTimeout
 	}
+	c.ConnConfig.DialFunc = dialer().DialContext
 	c.ConnConfig.ValidateConnect = validatePrimary
 	c.ConnConfig.OnNotice = notice
 	c.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {

@@ -23,8 +23,9 @@
 // A server that ends takes its connections with it. The first call to notice
 // gives all of them up and begins anew on a fresh one, once, when it has
 // neither given a row away nor begun to write; else it fails as unreachable.
-// Sessions keep alive by TCP and end a writer that is idle in a transaction
-// for 30 seconds, so that a gateway that vanished gives its locks back.
+// Both sides probe a quiet connection and give up one that swallows what is
+// sent, and the server ends a writer that is idle in a transaction for 30
+// seconds: a gateway that vanished gives its locks back.
 // Sessions need a connection of their own: no pooler by transaction between.
 //
 // # Locks and order
@@ -58,6 +59,9 @@
 //
 // Time is the server's clock, in nanoseconds of its microseconds, read under
 // the locks and never below the newest entry's.
+//
+// What was appended is notified after the commit (see waker) and heard by
+// [DB.Listen]: it wakes other gateways earlier, and may be lost.
 //
 // # What the server could tell
 //

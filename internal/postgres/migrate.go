@@ -92,6 +92,7 @@ func (db *DB) migrate(ctx context.Context, from fs.FS) error {
 // making the table that records them in an empty schema.
 func (x *tx) applied() ([]string, error) {
 	b := x.batch()
+	b.exec(nil, `SET LOCAL lock_timeout TO 0`) // another gateway's migration may take its time
 	b.exec(nil, `SELECT pg_advisory_xact_lock($1)`, migrationLock)
 	b.clock()
 	var tables, ours int

@@ -31,11 +31,11 @@ func database(t testing.TB) string {
 	return shared.Database(t)
 }
 
-// adapter has no exceptions. Each case has a database of its own; two
-// connections of each kind would do, more show more of what may go wrong.
+// adapter has no exceptions. Each case has a schema of its own.
 var adapter = storetest.Adapter{
 	Open: func(t *testing.T, now func() time.Time) storetest.Store {
-		return open(t, database(t), Options{Now: now, Writers: 4, Readers: 4})
+		testpg.Require(t, sharedErr)
+		return open(t, shared.Schema(t), Options{Now: now, Writers: 4, Readers: 4})
 	},
 }
 

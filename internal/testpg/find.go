@@ -57,7 +57,7 @@ func findOwner() (owner, error) {
 	}
 	u, err := user.Lookup("postgres")
 	if err != nil {
-		return owner{}, errors.New("Postgres refuses to run as root, and there is no user postgres")
+		return owner{}, errors.New("root cannot run Postgres, and there is no user postgres")
 	}
 	uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
 	gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
