@@ -95,7 +95,7 @@ type Gateway struct {
 	index *embedded.Index
 	lock  *os.File
 
-	lost   atomic.Bool // the database lacks a tenant whose journal the vault has
+	lost atomic.Bool // the database lacks a tenant whose journal the vault has
 
 	stopLog func() // nil before it runs
 

@@ -34,7 +34,9 @@ var mayImport = map[string]string{
 	"internal/embedded":   "std consent retrieval golang.org/x/sys/cpu",
 	"internal/httpapi":    "std consent retrieval internal/credential internal/translog github.com/gin-gonic/gin github.com/go-json-experiment/json golang.org/x/text",
 	"internal/localembed": "std retrieval",
+	"internal/postgres":   "std consent retrieval internal/credential internal/seal internal/translog github.com/jackc/pgx/v5 golang.org/x/sys",
 	"internal/sqlite":     "std consent retrieval internal/credential internal/seal internal/translog modernc.org/sqlite",
+	"internal/testpg":     "std github.com/jackc/pgx/v5 golang.org/x/sys",
 	"internal/vault":      "std consent retrieval internal/seal internal/translog golang.org/x/crypto/argon2 golang.org/x/sys/unix",
 	"internal/localkms":   "std internal/seal internal/vault",
 
@@ -72,7 +74,9 @@ var onlyIn = map[string]string{
 	"internal/gateway":    "cmd/assent",
 	"internal/httpapi":    "internal/gateway cmd/assent",
 	"internal/localembed": "internal/gateway",
+	"internal/postgres":   "",
 	"internal/sqlite":     "internal/gateway",
+	"internal/testpg":     "",
 	"internal/vault":      "internal/gateway internal/localkms cmd/assent",
 	"internal/localkms":   "",
 

@@ -1,0 +1,89 @@
+package postgres
+
+import (
+	"errors"
+	"sync"
+	"testing"
+	"testing/fstest"
+)
+
+func TestUnknownSchemasAreRefused(t *testing.T) {
+	for name, c := range map[string]string{
+		"a newer migration": `INSERT INTO schema_migrations VALUES (3, '0003_future', 1)`,
+		"another migration": `UPDATE schema_migrations SET name = '0001_other' WHERE number = 1`,
+		"a gap":             `UPDATE schema_migrations SET number = 3 WHERE number = 2`,
+		"another program's": `DROP TABLE schema_migrations`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			url := database(t)
+			open(t, url, Options{}).Close()
+			shared.Exec(t, nameOf(url), c)
+			if _, err := Open(t.Context(), url, Options{}); !errors.Is(err, ErrSchema) {
+				t.Errorf("error is %v, want ErrSchema", err)
+			}
+		})
+	}
+}
+
+func TestMigrationsGoForwardAndKeepTheData(t *testing.T) {
+	first, err := migrations.ReadFile("migrations/0001_init.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := migrations.ReadFile("migrations/0002_log.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := fstest.MapFS{
+		"migrations/0001_init.sql":  {Data: first},
+		"migrations/0002_log.sql":   {Data: second},
+		"migrations/0003_more.sql":  {Data: []byte(`CREATE TABLE more (x bigint); INSERT INTO more SELECT position FROM ledger;`)},
+		"migrations/0004_again.sql": {Data: []byte(`ALTER TABLE more ADD y bigint; UPDATE more SET y = x + 1;`)},
+	}
+	db := open(t, database(t), Options{})
+	prepare(t, db)
+	broken := fstest.MapFS{"migrations/0004_again.sql": {Data: []byte(`CREATE TABLE y (z int); no SQL;`)}}
+	for name, f := range later {
+		if broken[name] == nil {
+			broken[name] = f
+		}
+	}
+	if err := db.migrate(t.Context(), broken); err == nil {
+		t.Fatal("a broken migration was applied")
+	}
+	for range 2 { // the second has nothing to do
+		if err := db.migrate(t.Context(), later); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var y, names int
+	err = db.reading(t.Context(), "test", func(s *session) error {
+		_, err := s.one(t.Context(), `SELECT y, (SELECT count(*) FROM schema_migrations) FROM more`, nil, into(&y), into(&names))
+		return err
+	})
+	if err != nil || y != 2 || names != 4 || ledgerHead(t, db) != 1 {
+		t.Errorf("y = %d, %d migrations, head %d, error %v", y, names, ledgerHead(t, db), err)
+	}
+	if err := db.migrate(t.Context(), migrations); !errors.Is(err, ErrSchema) {
+		t.Errorf("back to an older program: error is %v", err)
+	}
+	if _, err := readMigrations(fstest.MapFS{"migrations/0002_x.sql": {}}); !errors.Is(err, ErrSchema) {
+		t.Errorf("a gap in the program's own: error is %v", err)
+	}
+}
+
+func TestGatewaysThatStartAtOnceMigrateOnce(t *testing.T) {
+	url := database(t)
+	var wg sync.WaitGroup
+	for range 6 {
+		wg.Go(func() {
+			db, err := Open(t.Context(), url, Options{Writers: 2, Readers: 2})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			db.Close()
+		})
+	}
+	wg.Wait()
+}
