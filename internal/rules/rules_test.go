@@ -66,7 +66,7 @@ var onlyIn = map[string]string{
 
 	// Domains hear of requests, status codes and sockets from nobody.
 	"net/http": "internal/announce internal/httpapi internal/logging internal/gateway internal/localkms internal/verify cmd/assent",
-	"net":      "internal/httpapi internal/logging internal/gateway cmd/assent",
+	"net":      "internal/httpapi internal/logging internal/gateway internal/postgres internal/testpg cmd/assent",
 
 	// Every adapter is known where everything meets, and nowhere else.
 	"internal/announce":   "internal/gateway",
@@ -84,7 +84,7 @@ var onlyIn = map[string]string{
 
 	// Tests as packages are for tests.
 	"internal/verify/testlog": "",
-	"testing":                 "internal/storetest",
+	"testing":                 "internal/storetest internal/testpg",
 	"internal/storetest":      "",
 	"internal/rules":          "",
 

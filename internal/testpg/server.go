@@ -114,7 +114,7 @@ func (s *Server) Restart() error {
 	for _, set := range s.settings {
 		args = append(args, "-c", set)
 	}
-	for until := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for until := time.Now().Add(30 * time.Second); ; <-time.After(20 * time.Millisecond) {
 		if s.process == nil || s.hasEnded() { // it ends at once while children of the killed one live
 			log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 			if err != nil {
