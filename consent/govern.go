@@ -36,7 +36,7 @@ func (l *Ledger) EnterPolicy(ctx context.Context, id TenantID, p *Policy) (enter
 		}
 		for _, pub := range p.ConsentTypes {
 			if old := registry.types[pub.parsed]; old != nil && !old.same(pub) {
-				return Row{}, nil, &refusal{ErrPublished}
+				return Row{}, nil, &refusal{fmt.Errorf("%w: %s; give a new text a new version", ErrPublished, pub.Type)}
 			}
 		}
 		return Row{Kind: KindPolicy, RecordedAt: now, Position: pos}, p.raw, nil

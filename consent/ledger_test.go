@@ -654,6 +654,62 @@ func TestMasksEqualDecisions(t *testing.T) {
 	}
 }
 
+// A permit from before does not outlive its ledger's closing.
+func TestPermitOfAClosedLedgerPermitsNothing(t *testing.T) {
+	r := newRig(t)
+	r.record(entry("ada", rag, consent.Granted))
+	r.record(entry("ada", emb, consent.Granted))
+	p, err := r.ledger.Permit(t.Context(), tenant, "rag_retrieval")
+	if err != nil {
+		t.Fatal(err)
+	}
+	num, err := r.ledger.Find(t.Context(), tenant, entry("ada", rag, consent.Granted).Subject)
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims, ok := []consent.Claim{{People: consent.People{Owners: []consent.SubjectNum{num}}}}, []bool{false}
+	if p.Recheck(claims, ok); !ok[0] {
+		t.Fatal("not permitted while the ledger is open")
+	}
+	failing := func(op string) error {
+		if op == "journal.write" {
+			return errors.New("fault")
+		}
+		return nil
+	}
+	r.vaultFault.Store(&failing)
+	out, err := r.ledger.Record(t.Context(), tenant, []consent.Entry{entry("bob", rag, consent.Granted)}, consent.Once{})
+	if err == nil && out[0].Err == nil {
+		t.Fatal("acknowledged without the journal")
+	}
+	if p.Recheck(claims, ok); ok[0] {
+		t.Error("permitted by a closed ledger")
+	}
+}
+
+// Where the law limits a grant's validity, granting again renews it.
+func TestGrantRenewsAValidityThatTheLawCounts(t *testing.T) {
+	r := newRig(t)
+	p, err := consent.ParsePolicy([]byte(`{"version": 1, "name": "short", "purposes": {"embedding": {"title": "e"}, "rag_retrieval": {"title": "r"}}, "consent_types": [],
+		"frameworks": {"f": {"jurisdictions": ["DE"], "default": {"mode": "opt_in", "lawful_basis": "consent", "validity": "1h"}}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.ledger.EnterPolicy(t.Context(), tenant, p); err != nil {
+		t.Fatal(err)
+	}
+	e := entry("ada", rag, consent.Granted)
+	e.Jurisdiction = "DE"
+	r.record(e)
+	r.advance(2 * time.Hour)
+	if got := r.reason("ada", "rag_retrieval"); got != consent.ReasonExpired {
+		t.Fatalf("after its validity: %s", got)
+	}
+	if got := r.record(e); !got.New || !got.Allowed {
+		t.Errorf("granted again: %+v", got)
+	}
+}
+
 func TestZeroPermitPermitsNothing(t *testing.T) {
 	ok := []bool{true}
 	consent.Permit{}.Recheck([]consent.Claim{{People: consent.People{Nobody: true}}}, ok)

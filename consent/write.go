@@ -205,13 +205,15 @@ func (l *Ledger) commit(ctx context.Context, t *tenant, batch []*write) error {
 		if err == nil {
 			return l.finish(t, &b)
 		}
-		l.discard(b.unused())
 		switch {
-		case errors.Is(err, ErrSubjectExists):
-			continue // newcomers finds them now
+		case errors.Is(err, ErrSubjectExists): // newcomers finds them now
+			l.discard(b.rolledBack())
+			continue
 		case b.refused != nil && errors.Is(err, b.refused):
+			l.discard(b.rolledBack())
 			return asUnavailable(err)
 		}
+		l.discard(b.unused())
 		// The transaction may have happened. Until the database says so, or
 		// says not, nobody is told anything: closed, then mended from what is there.
 		l.shut(t, ErrUnavailable)
@@ -369,6 +371,16 @@ type builder struct {
 	refused error
 }
 
+// rolledBack returns the keys of everyone the batch would have made.
+func (b *builder) rolledBack() []seal.Ref {
+	refs := make([]seal.Ref, 0, len(b.fresh))
+	for _, n := range b.fresh {
+		refs = append(refs, n.row.Key)
+	}
+	return refs
+}
+
+// unused returns the keys of those whom the batch did not make after all.
 func (b *builder) unused() []seal.Ref {
 	var refs []seal.Ref
 	for _, n := range b.fresh {

@@ -241,8 +241,8 @@ func (s *Service) DropCollection(ctx context.Context, c Caller, name string) err
 	// From the database, not the shelf: a deletion that was cut short has left
 	// a row there, and its repeat goes on where it ended.
 	col, err := s.storedCollection(ctx, c.Tenant, name)
-	if errors.Is(err, ErrNotFound) {
-		return nil
+	if errors.Is(err, ErrNotFound) { // perhaps the repeat of a deletion that left keys
+		return s.destroyNow(nil)
 	}
 	if err != nil {
 		return err
@@ -262,11 +262,11 @@ func (s *Service) DropCollection(ctx context.Context, c Caller, name string) err
 		if err != nil {
 			return err
 		}
+		if err := s.destroyNow(keysOf(gone)); err != nil {
+			return err
+		}
 		if len(gone) == 0 {
 			return nil
-		}
-		if err := s.Records.Destroy(keysOf(gone)...); err != nil {
-			return err
 		}
 	}
 }

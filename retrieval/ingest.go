@@ -512,9 +512,28 @@ func (s *Service) destroy(refs []seal.Ref) {
 	if len(refs) == 0 {
 		return
 	}
-	if err := s.Records.Destroy(refs...); err != nil {
-		s.Log.Warn("unused keys left for the next start", "count", len(refs))
+	if err := s.destroyNow(refs); err != nil {
+		s.Log.Warn("unused keys left for the next deletion or start", "count", len(refs))
 	}
+}
+
+// destroyNow destroys keys, and those that earlier calls could not: when it
+// returns nil, none of them is left.
+func (s *Service) destroyNow(refs []seal.Ref) error {
+	s.mu.Lock()
+	refs = append(slices.Clone(s.limbo), refs...)
+	s.mu.Unlock()
+	if len(refs) == 0 {
+		return nil
+	}
+	err := s.Records.Destroy(refs...)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.limbo = slices.DeleteFunc(s.limbo, func(r seal.Ref) bool { return slices.Contains(refs, r) })
+	if err != nil {
+		s.limbo = append(s.limbo, refs...)
+	}
+	return err
 }
 
 // outcome is what is kept of an ingest under an Idempotency-Key: no ids, the

@@ -244,8 +244,11 @@ func (s *Service) delete(ctx context.Context, t consent.TenantID, sh *shelf, col
 	sh.intake.Lock()
 	defer sh.intake.Unlock()
 	rows, err := s.Catalogue.DocsByLookup(ctx, t, col, [][32]byte{lookup})
-	if err != nil || len(rows) == 0 {
+	if err != nil {
 		return err
+	}
+	if len(rows) == 0 { // perhaps the repeat of a deletion that left a key
+		return s.destroyNow(nil)
 	}
 	nums := []DocNum{rows[0].Num}
 	confirmed := false
@@ -263,5 +266,5 @@ func (s *Service) delete(ctx context.Context, t consent.TenantID, sh *shelf, col
 	if err := s.Index.Apply(ctx, col, Change{Remove: nums}); err != nil {
 		return err
 	}
-	return s.Records.Destroy(keysOf(retired)...)
+	return s.destroyNow(keysOf(retired))
 }

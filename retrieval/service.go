@@ -45,6 +45,8 @@ type Service struct {
 	Deps
 	mu      sync.Mutex
 	tenants map[consent.TenantID]*shelf
+	// limbo are keys of what is deleted that could not be destroyed yet.
+	limbo []seal.Ref
 }
 
 // shelf is what a Service keeps of a tenant: its collections by name, and the

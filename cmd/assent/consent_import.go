@@ -14,7 +14,7 @@ func consentImport(ctx context.Context, s *session, args []string) error {
 	fs := newFlags("assent consent import [flags] FILE…")
 	batch := fs.Int("batch", 1000, "entries a request, 1 to 1000")
 	patience := fs.Duration("patience", 2*time.Minute, "how long to go on trying while the gateway does not answer")
-	strict := fs.Bool("strict", false, "exit with status 1 when an entry was invalid")
+	lenient := fs.Bool("lenient", false, "exit with status 0 although entries were invalid")
 	files, err := fs.parse(s, args)
 	if err != nil {
 		return err
@@ -49,7 +49,7 @@ func consentImport(ctx context.Context, s *session, args []string) error {
 	switch invalid := t.of("invalid"); {
 	case t.total() == 0:
 		return errors.New("there is no entry in what was given")
-	case *strict && invalid > 0:
+	case !*lenient && invalid > 0:
 		return fmt.Errorf("%s of the entries are invalid", number(invalid))
 	}
 	return nil

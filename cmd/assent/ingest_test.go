@@ -163,7 +163,7 @@ func TestAnImportSendsOneRequestAtATimeAndCounts(t *testing.T) {
 		fmt.Fprintf(&text, `{"user_id":"ada","consent_type":"t_v1.0","status":"granted","source":"s","n":%d}`+"\n", i)
 	}
 	text.WriteString("{}\n")
-	got := assent(t, f.URL, "", "consent", "import", "--batch", "5", write(t, "c.jsonl.gz", zipped(text.String())))
+	got := assent(t, f.URL, "", "consent", "import", "--lenient", "--batch", "5", write(t, "c.jsonl.gz", zipped(text.String())))
 	if got.status != 0 || counts(got.out) != "51 lines: 50 recorded, 0 unchanged, 1 invalid" ||
 		!strings.Contains(got.out, "c.jsonl.gz:51: user_id: is required") {
 		t.Errorf("%+v", got)

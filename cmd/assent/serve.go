@@ -29,6 +29,13 @@ func serve(ctx context.Context, args []string, getenv func(string) string, stdou
 	}
 	fmt.Fprintln(stdout, "assent: settings")
 	cfg.print(stdout)
+	// The address first: one that is taken should leave no directories behind.
+	// Whoever connects before the gateway is open waits for it.
+	listener, err := net.Listen("tcp", cfg.addr)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w; another address can be set with ASSENT_ADDR or --addr", cfg.addr, err)
+	}
+	defer listener.Close()
 	g, err := gateway.Open(ctx, gateway.Config{
 		DataDir: cfg.data, VaultDir: cfg.vault, AllowVaultInside: cfg.allow["ASSENT_ALLOW_VAULT_INSIDE"],
 		AdminKey: cfg.adminKey, Policy: cfg.policy, TransparencyLog: cfg.log,
@@ -38,11 +45,6 @@ func serve(ctx context.Context, args []string, getenv func(string) string, stdou
 		return err
 	}
 	defer g.Close()
-	// The address is taken last: whoever can connect finds a gateway that answers.
-	listener, err := net.Listen("tcp", cfg.addr)
-	if err != nil {
-		return fmt.Errorf("listen on ASSENT_ADDR: %w", err)
-	}
 	server := httpapi.Server(cfg.addr, g.Handler())
 	greet(stdout, cfg, g, listener.Addr())
 	served := make(chan error, 1)

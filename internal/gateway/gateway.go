@@ -74,6 +74,8 @@ type Config struct {
 	DBFault    func(op string) error
 	VaultFault func(op string) error
 	Step       func(string)
+	// Embedders stands in for the local embedder.
+	Embedders retrieval.Embedders
 	// WrapIndex puts something between the service and the index.
 	WrapIndex func(retrieval.Index) retrieval.Index
 }
@@ -150,6 +152,9 @@ func (g *Gateway) openFiles(ctx context.Context) (err error) {
 			return ErrNoVault
 		}
 		g.vault, err = vault.Create(g.cfg.VaultDir, vault.Options{Fault: g.cfg.VaultFault})
+	}
+	if errors.Is(err, vault.ErrLocked) {
+		return fmt.Errorf("%w: another assent uses %s", err, g.cfg.VaultDir)
 	}
 	if err != nil {
 		return err
@@ -245,13 +250,17 @@ func (g *Gateway) wire() error {
 	}
 	g.Ledger = consent.NewLedger(g.db, g.vault.Consent(), consent.Options{Log: g.cfg.Log, Tree: g.Tree, Step: g.cfg.Step})
 	g.index = embedded.New(nil, embedded.Options{})
+	var embedders retrieval.Embedders = localembed.Embedders{}
+	if g.cfg.Embedders != nil {
+		embedders = g.cfg.Embedders
+	}
 	var index retrieval.Index = g.index
 	if g.cfg.WrapIndex != nil {
 		index = g.cfg.WrapIndex(index)
 	}
 	g.Retrieval = retrieval.NewService(retrieval.Deps{
 		Ledger: g.Ledger, Catalogue: g.db, Index: index, Records: g.vault.Records(),
-		Embedders: localembed.Embedders{}, Keys: g.vault.CatalogueKeys, Log: g.cfg.Log, Step: g.cfg.Step,
+		Embedders: embedders, Keys: g.vault.CatalogueKeys, Log: g.cfg.Log, Step: g.cfg.Step,
 	})
 	g.index.SetVectors(g.Retrieval)
 	g.Credentials = credential.NewService(g.db, g.vault.System(), credential.WithBootstrap(DefaultTenant, g.AdminKey),
@@ -307,6 +316,15 @@ func (g *Gateway) openTenant(ctx context.Context, id consent.TenantID) (bool, er
 	}
 	if _, err := g.Ledger.EnterPolicy(ctx, id, g.cfg.Policy); err != nil {
 		return false, err
+	}
+	if g.cfg.Policy != nil {
+		_, digest, err := g.Ledger.Purposes(ctx, id)
+		if err != nil {
+			return false, err
+		}
+		if digest != g.cfg.Policy.Digest() {
+			g.cfg.Log.Warn("the policy file is of a lower version than the policy in force, and was ignored")
+		}
 	}
 	loaded, err := g.Retrieval.Load(ctx, id)
 	if err != nil {
@@ -404,6 +422,7 @@ func (g *Gateway) Handler() http.Handler {
 	return httpapi.New(httpapi.Deps{
 		Ledger: g.Ledger, Retrieval: g.Retrieval, Credentials: g.Credentials,
 		Tenants: g, Tree: g.Tree, PublicLog: g.cfg.TransparencyLog.Public, Ready: g.Ready, Log: g.cfg.Log,
+		Outages: []error{sqlite.ErrClosed, sqlite.ErrBusy, sqlite.ErrFull, sqlite.ErrCorrupt, sqlite.ErrOther},
 	})
 }
 

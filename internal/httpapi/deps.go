@@ -23,6 +23,8 @@ type Deps struct {
 	Ready func(context.Context) error
 	// Log is one of internal/logging: what is not on its list is dropped.
 	Log *slog.Logger
+	// Outages are errors of adapters that mean a dependency failed: 503.
+	Outages []error
 }
 
 // A TenantMaker makes tenants.

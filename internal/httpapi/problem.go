@@ -131,10 +131,23 @@ func inputError(err error) (field, reason string, ok bool) {
 	return "", "", false
 }
 
+// outage reports whether an adapter failed, rather than we.
+func (a *api) outage(err error) bool {
+	for _, o := range a.Outages {
+		if errors.Is(err, o) {
+			return true
+		}
+	}
+	return false
+}
+
 // fail answers with a problem. What the client is not told of a failure of
 // ours, the log is, by kind.
 func (a *api) fail(w gin.ResponseWriter, err error) {
 	p := problemOf(err)
+	if p.Status == http.StatusInternalServerError && a.outage(err) {
+		p = errDependency.more(err)
+	}
 	if p.Status >= 500 && !errors.Is(err, context.Canceled) { // a client that went away is no failure
 		a.Log.Error("request failed", "status", p.Status, "code", p.Code, "error", err)
 	}

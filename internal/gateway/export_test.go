@@ -1,0 +1,22 @@
+package gateway
+
+import (
+	"context"
+
+	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/internal/seal"
+)
+
+// DestroyPersonsKey destroys a person's key in the vault, as an erasure will.
+func (g *Gateway) DestroyPersonsKey(ctx context.Context, who consent.Subject) error {
+	num, err := g.Ledger.Find(ctx, DefaultTenant, who)
+	if err != nil {
+		return err
+	}
+	rows, err := g.db.SubjectsBy(ctx, DefaultTenant, []consent.SubjectNum{num})
+	if err != nil {
+		return err
+	}
+	refs := []seal.Ref{rows[0].Key}
+	return g.vault.Destroy(refs...)
+}
