@@ -23,7 +23,7 @@ help: ## print this
 run: build ## build and serve a gateway on 127.0.0.1:8080 with data in ./assent-data
 	./bin/assent serve
 
-build: ## build ./bin/assent
+build: ## build ./bin/assent and ./bin/assent-verify
 	@./scripts/tools go
 	$(GO) build -o bin/ ./cmd/...
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # walk.sh — a newcomer's walk: clone, `make run`, then the commands of the
-# README's section "Two minutes" as they stand there, each checked for what the
+# README's sections "Two minutes" and "Check the ledger yourself" as they stand there, each checked for what the
 # README says it does. Uncommitted changes are walked, too.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -52,7 +52,7 @@ if ! curl -fsS "http://127.0.0.1:$port/readyz" >/dev/null; then
 fi
 
 # The commands: every sh block after "make run" up to the next section.
-awk '/^## Two minutes/ {on=1; next} /^## / {on=0} on && /^```sh/ {code=1; next} /^```/ {code=0} on && code' README.md |
+awk '/^## (Two minutes|Check the ledger yourself)/ {on=1; next} /^## / {on=0} on && /^```sh/ {code=1; next} /^```/ {code=0} on && code' README.md |
 	grep -v '^make run$' | sed "s|http://127.0.0.1:8080|http://127.0.0.1:$port|" >"$work/commands"
 
 # Each command's output goes to a file of its own.
@@ -85,5 +85,8 @@ says out5 'backup server' "Ada's document was not found"
 saysnot out5 'Bob' "Bob's document was found"
 says out6 'revoked' "Ada's withdrawal was not recorded"
 saysnot out7 'backup server' "Ada's document was found after she withdrew"
+says out9 'verified: the log' "the log did not verify"
+says out11 'verified: entry 2' "the receipt did not verify"
+says out12 'continues the one of' "the log does not continue its earlier checkpoint"
 [ "$(stat -c %a assent-data.vault/admin.key)" = 600 ] || { echo "walk: the key file is not 0600" >&2; exit 1; }
 echo "walk: the README's commands do what it says"
