@@ -37,6 +37,17 @@ func TestRecall(t *testing.T) {
 	}
 }
 
+func TestAUC(t *testing.T) {
+	for _, c := range []struct {
+		a, b []int
+		want float64
+	}{{[]int{1, 2}, []int{3, 4}, 1}, {[]int{3, 4}, []int{1, 2}, 0}, {[]int{1, 1}, []int{1, 1}, .5}, {[]int{1, 3}, []int{2, 2}, .5}, {[]int{2, 1}, []int{1, 2}, .5}, {nil, []int{1}, .5}} {
+		if got := AUC(c.a, c.b); got != c.want {
+			t.Errorf("AUC(%v, %v) = %v, want %v", c.a, c.b, got, c.want)
+		}
+	}
+}
+
 func TestOracleFormulas(t *testing.T) {
 	var o Oracle
 	o.Add(OraclePassage{Doc: "a", Terms: []string{"red", "fox"}, Vector: []float32{1, 0}})

@@ -49,6 +49,25 @@ func Recall(got, want []string, k int) float64 {
 	return float64(found) / float64(len(want))
 }
 
+// AUC is the chance that a value of a is smaller than one of b, ties counting
+// half: 0.5 when the two cannot be told apart (Hanley and McNeil 1982).
+func AUC[T cmp.Ordered](a, b []T) float64 {
+	if len(a) == 0 || len(b) == 0 {
+		return .5
+	}
+	slices.Sort(a)
+	var sum float64
+	for _, x := range b {
+		less, _ := slices.BinarySearch(a, x)
+		upTo := less
+		for upTo < len(a) && a[upTo] == x {
+			upTo++
+		}
+		sum += float64(less) + float64(upTo-less)/2
+	}
+	return sum / float64(len(a)) / float64(len(b))
+}
+
 // Mean of values; 0 for none.
 func Mean(values []float64) float64 {
 	if len(values) == 0 {

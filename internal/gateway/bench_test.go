@@ -2,13 +2,38 @@ package gateway_test
 
 import (
 	"fmt"
+	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/eval"
 	"github.com/assent-gateway/assent/internal/gateway"
 	"github.com/assent-gateway/assent/retrieval"
 )
+
+// BenchmarkHiddenOrAbsent measures whether the time of the answer tells a
+// hidden document from an absent one: AUC is 0.5 when it does not.
+func BenchmarkHiddenOrAbsent(b *testing.B) {
+	g := openGateway(b, gateway.Config{AdminKey: adminKey})
+	s := httptest.NewServer(g.Handler())
+	defer s.Close()
+	makeCollection(b, g, "a", retrieval.Spec{})
+	say(b, g, consent.Granted, []string{"ada"}, rag, emb)
+	ingest(b, g, "a", invented("ada"))
+	say(b, g, consent.Revoked, []string{"ada"}, rag)
+	took := map[string][]time.Duration{}
+	for i := 0; b.Loop(); i++ {
+		id := []string{"ada-0", "absent"}[i%2]
+		began := time.Now()
+		code, _, err := call(s.URL, adminKey, "GET", "/v1/collections/a/documents/"+id+"?purpose=rag_retrieval", nil)
+		if err != nil || code != 404 {
+			b.Fatal(code, err)
+		}
+		took[id] = append(took[id], time.Since(began))
+	}
+	b.ReportMetric(eval.AUC(took["absent"], took["ada-0"]), "AUC")
+}
 
 // BenchmarkSearch is the whole way of a search below HTTP, k 10, over invented
 // messages of 500 people.
