@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math"
@@ -316,8 +317,18 @@ func TestStartWipesUnnamedSlots(t *testing.T) {
 
 func copyDir(t *testing.T, from, to string) {
 	t.Helper()
-	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
-		t.Fatal(err)
+	// A gateway that runs meanwhile renames files: one may go while it is copied.
+	for attempt := 1; ; attempt++ {
+		err := os.CopyFS(to, os.DirFS(from))
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, fs.ErrNotExist) || attempt == 10 {
+			t.Fatal(err)
+		}
+		if err := os.RemoveAll(to); err != nil {
+			t.Fatal(err)
+		}
 	}
 	// CopyFS widens modes.
 	if err := filepath.WalkDir(to, func(p string, d fs.DirEntry, err error) error {

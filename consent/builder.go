@@ -1,0 +1,215 @@
+package consent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/assent-gateway/assent/internal/seal"
+)
+
+// builder prepares one transaction. It may be asked more than once.
+type builder struct {
+	l       *Ledger
+	t       *tenant
+	fresh   map[Subject]*newcomer
+	rows    []Row
+	batch   Batch
+	tried   map[SubjectNum]*state // people as the batch leaves them
+	rules   rules
+	refused error
+}
+
+// rolledBack returns the keys of everyone the batch would have made.
+func (b *builder) rolledBack() []seal.Ref {
+	refs := make([]seal.Ref, 0, len(b.fresh))
+	for _, n := range b.fresh {
+		refs = append(refs, n.row.Key)
+	}
+	return refs
+}
+
+// unused returns the keys of those whom the batch did not make after all.
+func (b *builder) unused() []seal.Ref {
+	var refs []seal.Ref
+	for _, n := range b.fresh {
+		if !n.used {
+			refs = append(refs, n.row.Key)
+		}
+	}
+	return refs
+}
+
+// prepare judges each write by the state that the ones before it leave.
+func (b *builder) prepare(ctx context.Context, head Head, writes []*write) (Batch, error) {
+	if err := b.l.catchUp(ctx, b.t, head.Position); err != nil {
+		b.refused = err
+		return Batch{}, err
+	}
+	b.rows, b.batch, b.tried = nil, Batch{}, map[SubjectNum]*state{}
+	for _, n := range b.fresh {
+		n.used = false
+	}
+	b.t.mu.RLock()
+	b.rules = b.t.rules
+	b.t.mu.RUnlock()
+	remembered := map[[32]byte]bool{}
+	for _, w := range writes {
+		err := b.add(ctx, w, head, remembered)
+		var input *InputError
+		var refused *refusal
+		switch {
+		case err == nil:
+		case errors.As(err, &input), errors.As(err, &refused), errors.Is(err, ErrKeyMismatch):
+			w.result = Result{Err: err}
+		default:
+			b.refused = err
+			return Batch{}, err
+		}
+	}
+	b.batch.Rows = b.rows
+	return b.batch, nil
+}
+
+func (b *builder) add(ctx context.Context, w *write, head Head, remembered map[[32]byte]bool) error {
+	w.result = Result{}
+	if w.once != (Once{}) {
+		if remembered[w.once.Key] {
+			return ErrKeyMismatch // two writes of one batch; callers hold a lock per key, so never
+		}
+		remembered[w.once.Key] = true
+		outcome, found, err := b.l.recall(ctx, b.t, w.once)
+		if err != nil {
+			return err
+		}
+		if found {
+			if err := json.Unmarshal(outcome, &w.result.Recorded); err != nil {
+				return fmt.Errorf("%w: a remembered outcome", ErrTampered)
+			}
+			return nil
+		}
+	}
+	position := head.Position + Position(len(b.rows)) + 1
+	row, body, err := w.build(head.Now, position)
+	if err != nil {
+		return err
+	}
+	if row.Kind == KindConsent {
+		err = b.addConsent(w, row, body, head.Now)
+	} else {
+		err = b.addOther(w, row, body)
+	}
+	if err != nil {
+		return err
+	}
+	return b.remember(w, head.Now)
+}
+
+// addConsent judges an entry about a person: a repeat, or a new row.
+func (b *builder) addConsent(w *write, row Row, body any, now Time) error {
+	if err := b.checkType(row); err != nil {
+		return err
+	}
+	num, key, s, err := b.person(w.subject)
+	if err != nil {
+		return err
+	}
+	if cur, ok := s.repeats(row, &b.rules); ok {
+		w.result.Recorded = Recorded{Position: cur.position, RecordedAt: cur.recorded}
+	} else {
+		row.Subject = num
+		if row.Sealed, err = sealBody(key, b.t.id, row.Position, body); err != nil {
+			return err
+		}
+		if len(row.Sealed) > maxSealed {
+			return &InputError{"", "is too large for an entry of the ledger"}
+		}
+		row.sign(b.t.keys.MAC)
+		s.apply(row, &b.rules.registry)
+		b.rows = append(b.rows, row)
+		b.adopt(w.subject)
+		w.result.Recorded = Recorded{New: true, Position: row.Position, RecordedAt: row.RecordedAt}
+	}
+	d := b.rules.decide(s, Question{Purpose: row.Type.Purpose, Now: now})
+	w.result.Allowed, w.result.Reason = d.Allowed, d.Reason
+	return nil
+}
+
+// checkType refuses purposes that the policy does not know, and grants of
+// texts that nobody published: a refusal is taken for any version.
+func (b *builder) checkType(row Row) error {
+	if b.rules.policy == nil {
+		return fmt.Errorf("%w: no policy is in force", ErrUnavailable)
+	}
+	if _, ok := b.rules.policy.Purposes[row.Type.Purpose]; !ok {
+		return &InputError{"consent_type", "is of a purpose that the policy does not know"}
+	}
+	if _, ok := b.rules.registry.types[row.Type]; !ok && row.Status == Granted {
+		return &InputError{"consent_type", "was never published in this version"}
+	}
+	return nil
+}
+
+// addOther adds an entry of the tenant itself, sealed under its payload key.
+func (b *builder) addOther(w *write, row Row, body any) (err error) {
+	if row.Sealed, err = sealBody(b.t.keys.Payload, b.t.id, row.Position, body); err != nil {
+		return err
+	}
+	if len(row.Sealed) > maxSealed {
+		return &InputError{"", "is too large for an entry of the ledger"}
+	}
+	row.sign(b.t.keys.MAC)
+	b.rows = append(b.rows, row)
+	w.result.Recorded = Recorded{New: true, Position: row.Position, RecordedAt: row.RecordedAt}
+	return nil
+}
+
+// person returns a copy of a person's state that the batch may change.
+func (b *builder) person(who Subject) (SubjectNum, seal.Key, *state, error) {
+	b.t.mu.RLock()
+	num, known := b.t.byLookup[b.t.lookup(who)]
+	ref, s := b.t.who[num].key, b.t.byNum[num]
+	b.t.mu.RUnlock()
+	if !known {
+		n := b.fresh[who]
+		if n == nil {
+			return 0, seal.Key{}, nil, ErrSubjectExists
+		}
+		if b.tried[n.row.Num] == nil {
+			b.tried[n.row.Num] = &state{num: n.row.Num}
+		}
+		return n.row.Num, n.key, b.tried[n.row.Num], nil
+	}
+	if b.tried[num] == nil {
+		if s == nil {
+			s = &state{num: num}
+		}
+		b.tried[num] = s.clone()
+	}
+	key, err := b.l.vault.SubjectKey(ref)
+	if err != nil {
+		return 0, seal.Key{}, nil, fmt.Errorf("%w: open a person's key", ErrUnavailable)
+	}
+	return num, key, b.tried[num], nil
+}
+
+// adopt makes a newcomer part of the transaction.
+func (b *builder) adopt(who Subject) {
+	if n := b.fresh[who]; n != nil && !n.used {
+		n.used = true
+		b.batch.Subjects = append(b.batch.Subjects, n.row)
+	}
+}
+
+func (b *builder) remember(w *write, now Time) error {
+	if w.once == (Once{}) {
+		return nil
+	}
+	outcome, err := json.Marshal(w.result.Recorded)
+	if err != nil {
+		return err
+	}
+	b.batch.Remember = append(b.batch.Remember, b.l.remembered(b.t, w.once, outcome, now))
+	return nil
+}
