@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/internal/credential"
 	"github.com/assent-gateway/assent/internal/gateway"
 	"github.com/assent-gateway/assent/retrieval"
 )
@@ -257,6 +258,32 @@ func TestLostDataAnswers503(t *testing.T) {
 	}
 }
 
+// A tenant that was made after the backup is lost with it: not ready.
+func TestLostTenantIsNotReady(t *testing.T) {
+	root := t.TempDir()
+	dir := filepath.Join(root, "data")
+	g := openGateway(t, gateway.Config{DataDir: dir})
+	g.Close()
+	copyDir(t, dir, filepath.Join(root, "backup"))
+	g = openGateway(t, gateway.Config{DataDir: dir})
+	name, err := credential.ParseName("second")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := g.CreateTenant(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
+	g.Close()
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	copyDir(t, filepath.Join(root, "backup"), dir)
+	g = openGateway(t, gateway.Config{DataDir: dir})
+	if err := g.Ready(t.Context()); !errors.Is(err, consent.ErrUnavailable) {
+		t.Errorf("ready without a tenant that the vault knows: %v", err)
+	}
+}
+
 func TestStartRefusals(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	first := openGateway(t, gateway.Config{DataDir: dir})
@@ -273,6 +300,11 @@ func TestStartRefusals(t *testing.T) {
 	refuses("a directory in use", gateway.Config{DataDir: dir}, "locked by another process")
 	first.Close()
 	refuses("a vault inside the data", gateway.Config{DataDir: dir, VaultDir: filepath.Join(dir, "vault")}, "inside the data directory")
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	refuses("a vault inside the data by a link", gateway.Config{DataDir: dir, VaultDir: filepath.Join(link, "vault")}, "inside the data directory")
 	moved := dir + ".moved"
 	if err := os.Rename(dir+".vault", moved); err != nil {
 		t.Fatal(err)
