@@ -3,6 +3,7 @@ package eval
 import (
 	"context"
 	"math"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -85,20 +86,29 @@ func TestHammerFindsViolations(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			const people = 8
-			var granted [people]atomic.Bool
+			var granted, behind [people]atomic.Bool
 			for i := range granted {
 				granted[i].Store(true)
+				behind[i].Store(true)
 			}
+			var searches atomic.Int64
 			target := HammerTarget{
-				Set: func(_ context.Context, p int, to bool) error {
-					if c.late {
-						time.AfterFunc(2*time.Millisecond, func() { granted[p].Store(to) })
-					} else {
+				Set: func(ctx context.Context, p int, to bool) error {
+					if !c.late {
 						granted[p].Store(to)
+						return nil
+					}
+					// One write behind: what a person said takes effect when they say
+					// something else. Whole searches pass meanwhile, however the
+					// goroutines are scheduled, so that the hammer cannot miss it.
+					granted[p].Store(behind[p].Swap(to))
+					for until := searches.Load() + 8; searches.Load() < until && ctx.Err() == nil; {
+						runtime.Gosched()
 					}
 					return nil
 				},
 				Search: func(context.Context, int) (out []int, complete bool, err error) {
+					defer searches.Add(1)
 					for p := range granted {
 						if granted[p].Load() && !(c.forgets && p == 3) {
 							out = append(out, p)
