@@ -99,6 +99,29 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+// A key with an empty list may do nothing of that kind; shown without the list
+// it would look as if it could do everything.
+func TestAListThatIsEmptyIsShownAsSuch(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	s.key(t, "search act_as", `"purposes":[]`, `"collections":[]`, `"namespaces":[]`)
+	s.key(t, "search act_as")
+	var list struct {
+		Keys []map[string]any `json:"keys"`
+	}
+	s.do(t, "GET", "/v1/keys", "").is(200).read(&list)
+	for _, name := range []string{"purposes", "collections", "namespaces"} {
+		if none, ok := list.Keys[0][name].([]any); !ok || len(none) != 0 {
+			t.Errorf("%s: none is shown as %v", name, list.Keys[0][name])
+		}
+	}
+	for _, name := range []string{"collections", "namespaces"} {
+		if all, there := list.Keys[1][name]; there {
+			t.Errorf("%s: all is shown as %v", name, all)
+		}
+	}
+}
+
 func TestTenantsNeverMeet(t *testing.T) {
 	t.Parallel()
 	s := open(t)

@@ -67,7 +67,7 @@ type collectionOut struct {
 	Mentions          string                 `json:"mentions"`
 	Jurisdiction      string                 `json:"jurisdiction,omitempty"`
 	Keyword           bool                   `json:"keyword"`
-	Filterable        *[]string              `json:"filterable,omitempty"`
+	Filterable        *[]string              `json:"filterable,omitzero"`
 	Embedder          *retrieval.EmbedderPin `json:"embedder,omitempty"`
 	Analyser          string                 `json:"analyser,omitempty"`
 }

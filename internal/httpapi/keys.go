@@ -150,14 +150,15 @@ type keysOut struct {
 	Keys []keyOut `json:"keys"`
 }
 
-// keyOut is a key without its secret. A list that is absent is all.
+// keyOut is a key without its secret. A list that is absent is all: it is
+// omitted when nil, never when empty, which is what omitempty would do.
 type keyOut struct {
 	ID          string    `json:"id"`
 	Name        string    `json:"name"`
 	Scopes      []string  `json:"scopes"`
-	Purposes    *[]string `json:"purposes,omitempty"`
-	Collections *[]string `json:"collections,omitempty"`
-	Namespaces  *[]string `json:"namespaces,omitempty"`
+	Purposes    *[]string `json:"purposes,omitzero"`
+	Collections *[]string `json:"collections,omitzero"`
+	Namespaces  *[]string `json:"namespaces,omitzero"`
 	CreatedAt   string    `json:"created_at"`
 	ExpiresAt   string    `json:"expires_at,omitempty"`
 	RevokedAt   string    `json:"revoked_at,omitempty"`
