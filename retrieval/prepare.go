@@ -109,7 +109,9 @@ func (v Visibility) check() error {
 }
 
 // pin settles, at a collection's first document, what makes its vectors and
-// terms, and refuses documents that do not fit it.
+// terms, and refuses documents that do not fit it. The first document is the
+// first that can be stored under what it would pin: one that is invalid must
+// not decide for those that come after it.
 func (in *intake) pin(ctx context.Context, jobs []*job) error {
 	if len(jobs) == 0 || in.col.pinned() {
 		return in.fits()
@@ -130,26 +132,42 @@ func (in *intake) pin(ctx context.Context, jobs []*job) error {
 		in.col = cur
 		return in.fits()
 	}
-	col := *cur
+	for i, j := range jobs {
+		col, err := in.pinnedBy(*cur, j.doc)
+		if err != nil {
+			return err
+		}
+		_, unfit := partsOf(&col, j.doc)
+		if unfit == nil {
+			err = in.saveCollection(ctx, in.caller.Tenant, sh, col)
+		}
+		if i == 0 || unfit == nil { // where none fits, this is what each is told of
+			in.col = &col
+		}
+		if err != nil || unfit == nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pinnedBy returns a collection as a document would pin it.
+func (in *intake) pinnedBy(col Collection, d *Document) (Collection, error) {
 	col.Analyser = Analyser
-	if vector := jobs[0].doc.vector(); vector != nil {
+	if vector := d.vector(); vector != nil {
 		dim := len(vector)
 		if col.Spec.Dimensions != 0 {
 			dim = col.Spec.Dimensions
 		}
 		col.Embedder = EmbedderPin{Name: ClientEmbedder, Dimensions: dim}
-	} else {
-		e, err := in.Embedders.For(col.Spec.Dimensions)
-		if err != nil {
-			return err
-		}
-		col.Embedder = e.Identity()
+		return col, nil
 	}
-	if err := in.saveCollection(ctx, in.caller.Tenant, sh, col); err != nil {
-		return err
+	e, err := in.Embedders.For(col.Spec.Dimensions)
+	if err != nil {
+		return col, err
 	}
-	in.col = &col
-	return nil
+	col.Embedder = e.Identity()
+	return col, nil
 }
 
 // fits reports whether this gateway has what the collection is pinned to.
@@ -195,7 +213,7 @@ func (in *intake) prepare(ctx context.Context, jobs []*job) ([]*job, error) {
 	kept := jobs[:0]
 	var texts []string
 	for _, j := range jobs {
-		ps, err := in.parts(j.doc)
+		ps, err := partsOf(in.col, j.doc)
 		if err != nil {
 			j.result.invalid(err)
 			continue
@@ -240,8 +258,10 @@ func embedText(title, text string) string {
 	return title + "\n" + text
 }
 
-func (in *intake) parts(d *Document) ([]part, error) {
-	supplied := in.col.Embedder.Name == ClientEmbedder
+// partsOf cuts a document into passages, or says why the collection does not
+// take it.
+func partsOf(col *Collection, d *Document) ([]part, error) {
+	supplied := col.Embedder.Name == ClientEmbedder
 	if len(d.Passages) == 0 {
 		if supplied {
 			return nil, Invalid("passages", "with vectors are required: the collection holds supplied vectors")
@@ -264,7 +284,7 @@ func (in *intake) parts(d *Document) ([]part, error) {
 			return nil, Invalid(field, "is required: the collection holds supplied vectors")
 		case !supplied && p.Vector != nil:
 			return nil, Invalid(field, "is not taken: the collection embeds by itself")
-		case supplied && len(p.Vector) != in.col.Embedder.Dimensions:
+		case supplied && len(p.Vector) != col.Embedder.Dimensions:
 			return nil, Invalid(field, "has another number of dimensions than the collection")
 		}
 		out[i].text = p.Text

@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -255,6 +256,45 @@ func TestIngestJudgesEachDocument(t *testing.T) {
 	doc := s.do(t, "GET", "/v1/collections/mail/documents/ok?purpose=rag_retrieval", "").is(200)
 	if doc.get("text") != "x" || doc.get("passages.0.text") != "x" || doc.get("privacy.purpose") != "rag_retrieval" || !strings.Contains(string(doc.body), `"metadata":{}`) {
 		t.Errorf("document: %s", doc.body)
+	}
+}
+
+// What is not stored decides nothing for what is: a collection that one bad
+// vector made one of supplied vectors would refuse every text after it.
+func TestAnInvalidDocumentPinsNothing(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	s.says(t, "granted", "ada")
+	doc := func(id, rest string) string { return `{"id":"` + id + `","owners":["ada"],` + rest + `}` }
+	zero := doc("zero", `"passages":[{"text":"x","vector":[0,0]}]`)
+	short := doc("short", `"passages":[{"text":"x","vector":[1]}]`)
+	text, vector := doc("text", `"text":"x"`), doc("vector", `"passages":[{"text":"x","vector":[1,2]}]`)
+	for name, c := range map[string]struct{ spec, bad, field, good string }{
+		"zero vector then text":      {``, zero, "passages[0].vector", text},
+		"zero vector then vector":    {``, zero, "passages[0].vector", vector},
+		"other dimensions then text": {`,"dimensions":2`, short, "passages[0].vector", text},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for i, docs := range [][]string{{c.bad, c.good}, {c.bad + "," + c.good}} {
+				at := fmt.Sprintf("/v1/collections/%s-%d", strings.ReplaceAll(name, " ", "-"), i)
+				s.do(t, "PUT", at, `{"default_visibility":"tenant"`+c.spec+`}`).is(201)
+				var results []string
+				for _, d := range docs {
+					a := s.do(t, "POST", at+"/documents", `{"documents":[`+d+`]}`).is(200)
+					for _, r := range []string{"results.0.", "results.1."} {
+						if a.get(r+"status") != "" {
+							results = append(results, a.get(r+"status")+" "+a.get(r+"field"))
+						}
+					}
+					if len(results) == 1 && s.do(t, "GET", at, "").is(200).get("embedder") != "" {
+						t.Error("pinned by an invalid document")
+					}
+				}
+				if want := []string{"invalid " + c.field, "stored "}; !slices.Equal(results, want) {
+					t.Errorf("got %q, want %q", results, want)
+				}
+			}
+		})
 	}
 }
 
