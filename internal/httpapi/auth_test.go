@@ -73,6 +73,7 @@ func TestKeys(t *testing.T) {
 		post(body).is(400, "invalid_input", field)
 	}
 	post(`{"name":"k","scopes":[],"purposes":[]}`).is(400, "invalid_input", "scopes")
+	post(`{"name":"k","scopes":["search"],"purposes":[],"expires_at":""}`).is(400, "invalid_input", "expires_at")
 	post(`{"name":"k","scopes":["search"],"purposes":[],"namespaces":null}`).is(400, "invalid_input", "namespaces")
 
 	limited := s.key(t, "admin search act_as", `"collections":["mail"]`, `"namespaces":["user"]`)

@@ -10,18 +10,18 @@ import (
 
 // consentIn is POST /v1/consent.
 type consentIn struct {
-	UserID       string `json:"user_id"`
-	ConsentType  string `json:"consent_type"`
-	Status       string `json:"status"`
-	Source       string `json:"source"`
-	Jurisdiction string `json:"jurisdiction"`
-	Timestamp    string `json:"timestamp"`
-	IP           string `json:"ip"`
-	UserAgent    string `json:"user_agent"`
-	NoticeID     string `json:"notice_id"`
-	Language     string `json:"language"`
-	Method       string `json:"method"`
-	ExpiresAt    string `json:"expires_at"`
+	UserID       string  `json:"user_id"`
+	ConsentType  string  `json:"consent_type"`
+	Status       string  `json:"status"`
+	Source       string  `json:"source"`
+	Jurisdiction string  `json:"jurisdiction"`
+	Timestamp    *string `json:"timestamp"`
+	IP           string  `json:"ip"`
+	UserAgent    string  `json:"user_agent"`
+	NoticeID     string  `json:"notice_id"`
+	Language     string  `json:"language"`
+	Method       string  `json:"method"`
+	ExpiresAt    *string `json:"expires_at"`
 }
 
 // maxAudit bounds each audit field in bytes.

@@ -87,7 +87,7 @@ type documentIn struct {
 	Metadata   map[string]retrieval.Value `json:"metadata"`
 	Visibility *visibilityIn              `json:"visibility"`
 	Source     string                     `json:"source"`
-	Retention  string                     `json:"retention_until"`
+	Retention  *string                    `json:"retention_until"`
 }
 
 type passageIn struct {

@@ -56,7 +56,7 @@ type keyIn struct {
 	Purposes    []string `json:"purposes"`
 	Collections []string `json:"collections"`
 	Namespaces  []string `json:"namespaces"`
-	ExpiresAt   string   `json:"expires_at"`
+	ExpiresAt   *string  `json:"expires_at"`
 }
 
 func (c *call) createKey() error {

@@ -48,12 +48,13 @@ func shapedTime(s string) bool {
 
 const notTime = "is not an RFC 3339 time between 1970 and 2262"
 
-// timeField reads an optional time.
-func timeField(field, s string) (time.Time, error) {
-	if s == "" {
+// timeField reads an optional time. An empty one is not an absent one: a grant
+// whose end a client failed to fill in must not become one without end.
+func timeField(field string, s *string) (time.Time, error) {
+	if s == nil {
 		return time.Time{}, nil
 	}
-	t, err := parseTime(s)
+	t, err := parseTime(*s)
 	if err != nil {
 		return t, invalid(field, notTime)
 	}
