@@ -12,6 +12,9 @@ import (
 // maxBody is the largest body, and the longest line of a stream, in bytes.
 const maxBody = 8 << 20
 
+// maxDrain is how much of a body that is too large is read and dropped.
+const maxDrain = 32 << 20
+
 // mediaType returns the body's type without parameters, "" when there is none.
 func (c *call) mediaType() (string, error) {
 	value := c.r.Header.Get("Content-Type")
@@ -49,9 +52,12 @@ func (c *call) body() ([]byte, error) {
 	if err != nil {
 		var size *http.MaxBytesError
 		if errors.As(err, &size) {
+			// Many clients write all before they read: without this their
+			// connection breaks under them, and they never hear why.
+			_, _ = io.CopyN(io.Discard, c.r.Body, maxDrain)
 			return nil, errTooLarge
 		}
-		return nil, invalid("", "the body ended before its length")
+		return nil, errCutShort
 	}
 	return raw, nil
 }

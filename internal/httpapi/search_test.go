@@ -1,7 +1,9 @@
 package httpapi_test
 
 import (
+	"bufio"
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -341,6 +343,33 @@ func TestWhatIsNotThere(t *testing.T) {
 	s.do(t, "GET", "/v1/keys?a%20b=1", "").is(400, "invalid_input", "")
 	s.do(t, "GET", "/v1/keys?%zz", "").is(400, "invalid_input", "")
 	s.do(t, "GET", "/v1/collections/c/documents/d?purpose=a&purpose=b", "").is(400, "invalid_input", "purpose")
+}
+
+// A client that writes its whole request before it reads hears why it was
+// refused, however much is still under way when the limit is met.
+func TestABodyThatIsTooLargeIsAnswered(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	s.collection(t, "c")
+	conn, err := net.Dial("tcp", s.listen(t).Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	const size = 32 << 20 // more than sockets hold on the way
+	_, err = fmt.Fprintf(conn, "POST /v1/collections/c/documents HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s",
+		operator, size, strings.Repeat("x", size))
+	if err != nil {
+		t.Fatalf("the request could not be written: %v", err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusRequestEntityTooLarge {
+		t.Errorf("status %d", resp.StatusCode)
+	}
 }
 
 func TestBodies(t *testing.T) {

@@ -62,13 +62,13 @@ func (c *call) stream(handle func([]line) ([]any, error)) error {
 		switch {
 		case readErr == io.EOF:
 			return c.writeLines(nil, nil) // headers, even without a line
-		case readErr != nil && !c.w.Written():
-			return invalid("", "the body ended before its length")
-		case readErr != nil:
-			return nil
+		case readErr != nil: // after the first answer this cuts the rest: half of a body has no whole answer
+			return errCutShort
 		}
 	}
 }
+
+var errCutShort = invalid("", "the body ended before its length")
 
 // streamError is the last line of a stream that failed under way.
 type streamError struct {

@@ -2,8 +2,11 @@ package httpapi_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -129,6 +132,40 @@ func TestStreamsThatAreRefusedWhole(t *testing.T) {
 	s.do(t, "POST", "/v1/consent", "{}\n", nd, "Idempotency-Key: k").is(400, "invalid_input", "Idempotency-Key")
 	if a := s.do(t, "POST", "/v1/consent", "\n\n", nd).is(200); len(a.body) != 0 || a.header.Get("Content-Type") != "application/x-ndjson" {
 		t.Errorf("no lines: %s", a.body)
+	}
+}
+
+// A body that breaks off has results for its whole lines, and an answer that
+// breaks off as well: one that ended well would say that this was all.
+func TestTheAnswerToHalfAStreamDoesNotLookWhole(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	u := s.listen(t)
+	conn, err := net.Dial("tcp", u.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	line := func(who string) string {
+		return fmt.Sprintf(`{"user_id":%q,"consent_type":"embedding_v1","status":"granted","source":"s"}`+"\n", who)
+	}
+	body := line("ada") + strings.TrimSpace(line("bob"))
+	fmt.Fprintf(conn, "POST /v1/consent HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/x-ndjson\r\nContent-Length: %d\r\n\r\n%s",
+		operator, len(body)+10, body)
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	got, err := io.ReadAll(resp.Body)
+	if resp.StatusCode != 200 || strings.Count(string(got), `"recorded"`) != 1 || !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("status %d, %s, and it ended with %v", resp.StatusCode, got, err)
+	}
+	if a := s.do(t, "GET", "/v1/consent/bob/embedding_v1", "").is(200); a.get("granted") != "false" {
+		t.Error("a line that was cut was taken")
 	}
 }
 
