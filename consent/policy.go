@@ -246,7 +246,10 @@ func (p *Policy) rule(purpose string, j Jurisdiction) PurposeRule {
 // days, a month 30). "" is 0, unlimited.
 func ParseDuration(s string) (time.Duration, error) {
 	errDuration := errors.New("not a span of time such as 720h, 30d or P1Y")
-	const day = 24 * time.Hour
+	const (
+		day     = 24 * time.Hour
+		maxSpan = 200 * 365 * day
+	)
 	var d time.Duration
 	switch {
 	case s == "":
@@ -262,7 +265,13 @@ func ParseDuration(s string) (time.Duration, error) {
 			if err != nil {
 				return 0, errDuration
 			}
-			d += time.Duration(n) * units[rest[i]]
+			unit := units[rest[i]]
+			if n > uint64(maxSpan/unit) { // which else could come round to a short one
+				return 0, errDuration
+			}
+			if d += time.Duration(n) * unit; d > maxSpan {
+				return 0, errDuration
+			}
 			rest = rest[i+1:]
 		}
 	case strings.HasSuffix(s, "d"):
@@ -277,7 +286,7 @@ func ParseDuration(s string) (time.Duration, error) {
 			return 0, errDuration
 		}
 	}
-	if d <= 0 || d > 200*365*day {
+	if d <= 0 || d > maxSpan {
 		return 0, errDuration
 	}
 	return d, nil
