@@ -143,6 +143,7 @@ func TestDecision(t *testing.T) {
 		{name: "unrestricted lifts restricted", entries: "1 granted " + rag11 + "; 2 restricted " + rag + "; 3 unrestricted " + rag, want: ReasonGranted},
 		{name: "a grant does not lift a restriction", entries: "2 restricted " + rag + "; 3 granted " + rag11, want: ReasonRestricted},
 		{name: "a late unrestricted changes nothing", entries: "5 restricted " + rag + "; 6 unrestricted " + rag + " acted=4", want: ReasonRestricted},
+		{name: "an older restriction that comes later does not lower the bar", entries: "5 restricted " + rag + " acted=4; 6 restricted " + rag11 + " acted=2; 7 unrestricted " + rag + " acted=3", want: ReasonRestricted},
 		{name: "unrestricted grants nothing", entries: "1 unrestricted " + rag, want: ReasonNoRecord},
 		{name: "a late grant after an erasure", entries: "1 granted " + rag11 + "; 5 erased; 6 granted " + rag11 + " acted=4", want: ReasonSuppressed},
 		{name: "a later grant brings a person back", entries: "1 granted " + rag11 + "; 5 erased; 6 granted " + rag11, want: ReasonGranted},

@@ -16,12 +16,13 @@ type purposeState struct {
 	current     effective // newest effective granted, denied, revoked or objected
 	restriction effective // newest effective restricted or unrestricted
 
-	refusal    Status // the current refusal; StatusNone when there is none
-	refused    bool   // there was ever one: silence no longer permits
-	refusedAt  Time   // the newest refusal's time; a grant not later than it is late
-	restricted bool
-	returned   bool    // granted after a suppression
-	grants     []grant // since the newest refusal, one a version
+	refusal      Status // the current refusal; StatusNone when there is none
+	refused      bool   // there was ever one: silence no longer permits
+	refusedAt    Time   // the newest refusal's time; a grant not later than it is late
+	restricted   bool
+	restrictedAt Time    // the newest restriction's time; an unrestricted not later than it is late
+	returned     bool    // granted after a suppression
+	grants       []grant // since the newest refusal, one a version
 }
 
 // effective is an entry that changed something.
@@ -96,10 +97,11 @@ func (s *state) apply(row Row, reg *registry) bool {
 		p.current = e
 	case row.Status == Restricted:
 		p.restricted = true
+		p.restrictedAt = max(p.restrictedAt, e.at)
 		p.restriction = e
 	case row.Status == Unrestricted:
 		// It widens what may be done, so a late one loses as well.
-		if row.ActedAt != 0 && p.restricted && row.ActedAt <= p.restriction.at {
+		if row.ActedAt != 0 && p.restricted && row.ActedAt <= p.restrictedAt {
 			return false
 		}
 		p.restricted = false
