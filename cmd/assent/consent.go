@@ -93,6 +93,9 @@ func consentRecord(ctx context.Context, s *session, verb string, args []string) 
 	if len(names) < 2 {
 		return fs.mistake(verb + " needs a USER and at least one TYPE")
 	}
+	if err := fs.filled("jurisdiction", "timestamp", "expires"); err != nil {
+		return err
+	}
 	if *expires != "" && verb != "grant" {
 		return fs.mistake("--expires: only a grant expires")
 	}

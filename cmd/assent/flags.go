@@ -65,6 +65,17 @@ func (f *flagSet) need(names ...string) error {
 	return nil
 }
 
+// filled checks that flags which narrow something are not given without a
+// value: from a script's empty variable would come the widest of all.
+func (f *flagSet) filled(names ...string) error {
+	for _, name := range names {
+		if f.given(name) && len(list(f.Lookup(name).Value.String())) == 0 {
+			return f.mistake("--" + name + " is empty")
+		}
+	}
+	return nil
+}
+
 // given reports whether a flag was on the command line.
 func (f *flagSet) given(name string) (yes bool) {
 	f.Visit(func(g *flag.Flag) { yes = yes || g.Name == name })

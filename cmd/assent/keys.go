@@ -70,6 +70,9 @@ func keysCreate(ctx context.Context, s *session, args []string) error {
 	if err := fs.need("name", "scopes", "purposes"); err != nil {
 		return err
 	}
+	if err := fs.filled("collections", "namespaces", "expires"); err != nil {
+		return err
+	}
 	c, err := s.client()
 	if err != nil {
 		return err
