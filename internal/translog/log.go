@@ -97,6 +97,17 @@ func (l *Log) Key(id consent.TenantID) (string, error) {
 	return t.vkey, nil
 }
 
+// BearsNewestKey reports whether a checkpoint of a tenant's log is signed with
+// its newest key, be it with others, too.
+func (l *Log) BearsNewestKey(id consent.TenantID, checkpoint []byte) (bool, error) {
+	name, err := l.identity(id)
+	if err != nil {
+		return false, err
+	}
+	c, err := name.parseBy(checkpoint, name.known[:1])
+	return err == nil && c.Size > 0, nil
+}
+
 // identity of a tenant's log.
 func (l *Log) identity(id consent.TenantID) (identity, error) {
 	keys, ok := l.vault.LogKeys(id)
