@@ -1,10 +1,12 @@
 package consent
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // EnterPolicy puts a policy in force by an entry of the ledger, unless it is:
@@ -106,14 +108,14 @@ func decodeType(plain []byte) (PublishedType, error) {
 // A Note is an entry about documents, keys or the tenant: sealed under the
 // tenant's payload key.
 type Note struct {
-	Kind Kind // KindAttestation, KindOwners, KindKey or KindTenant
+	Kind Kind // any but those about people, policies and consent types
 	Body any  // JSON
 }
 
 // Enter records a note and returns its position.
 func (l *Ledger) Enter(ctx context.Context, id TenantID, n Note) (Position, error) {
 	switch n.Kind {
-	case KindAttestation, KindOwners, KindKey, KindTenant:
+	case KindAttestation, KindOwners, KindKey, KindTenant, KindHold, KindRestore, KindVault:
 	default:
 		return 0, errors.New("consent: not a kind of note")
 	}
@@ -124,4 +126,38 @@ func (l *Ledger) Enter(ctx context.Context, id TenantID, n Note) (Position, erro
 		return 0, err
 	}
 	return w.result.Position, w.result.Err
+}
+
+// Notes calls f with every note of a kind, oldest first: its position and its
+// JSON. Kinds are KindKey, KindHold, KindRestore and KindVault.
+func (l *Ledger) Notes(ctx context.Context, id TenantID, kind Kind, f func(Position, []byte) error) error {
+	t, _, err := l.fresh(ctx, id)
+	if err != nil {
+		return err
+	}
+	t.mu.RLock()
+	at := slices.Clone(t.notes[kind])
+	t.mu.RUnlock()
+	for _, p := range at {
+		err := l.store.Rows(ctx, id, p-1, func(row Row) error {
+			if err := l.genuine(t, &row); err != nil {
+				return err
+			}
+			if row.Position != p || row.Kind != kind {
+				return ErrTampered
+			}
+			plain, err := t.body(row)()
+			if err != nil {
+				return fmt.Errorf("%w: open an entry of the tenant", ErrTampered)
+			}
+			if err := f(p, plain); err != nil {
+				return err
+			}
+			return errEnough
+		})
+		if !errors.Is(err, errEnough) {
+			return cmp.Or(err, error(ErrTampered)) // nil: the entry is gone
+		}
+	}
+	return nil
 }

@@ -106,7 +106,7 @@ func (l *Ledger) load(ctx context.Context, t *tenant) error {
 	var missing []JournalRecord
 	t.clock = head.Now
 	err = l.store.Rows(ctx, t.id, 0, func(row Row) error {
-		if row.Position > vouched && !row.verify(t.keys.MAC) || row.Leaf != row.leafHash() {
+		if !row.authentic(t.keys.MAC, vouched) {
 			return ErrTampered
 		}
 		if row.Position <= journal {
@@ -141,17 +141,16 @@ func (l *Ledger) load(ctx context.Context, t *tenant) error {
 // genuine checks an entry that is read by itself: the journal vouches for the
 // leaf of one that a checkpoint covers, as the tree does at a start.
 func (l *Ledger) genuine(t *tenant, row *Row) error {
-	if row.Position > t.tree.Vouched() {
-		if !row.verify(t.keys.MAC) {
-			return ErrTampered
-		}
+	if vouched := t.tree.Vouched(); !row.authentic(t.keys.MAC, vouched) {
+		return ErrTampered
+	} else if row.Position > vouched {
 		return nil
 	}
 	leaf, err := l.vault.JournalLeaf(t.id, row.Position)
 	if err != nil {
 		return fmt.Errorf("%w: read the journal", ErrUnavailable)
 	}
-	if row.Leaf != leaf || leaf != row.leafHash() {
+	if row.Leaf != leaf {
 		return ErrTampered
 	}
 	return nil

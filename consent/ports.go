@@ -13,7 +13,7 @@ var (
 	ErrUnavailable = errors.New("consent: the ledger is unavailable")
 	// ErrBehindJournal: the database lacks entries that the vault's journal
 	// has, as after a restore from a backup. It wraps ErrUnavailable.
-	ErrBehindJournal = unavailable("the ledger is behind the vault's journal: restored from a backup and not yet replayed")
+	ErrBehindJournal = unavailable("the ledger is behind the vault's journal: restored from a backup and not yet replayed; put newer data back if there is any, else stop the gateway and run: assent vault replay")
 	// ErrDiverged: the database's entries are not those the journal names.
 	ErrDiverged = unavailable("the ledger's entries differ from the vault's journal")
 	// ErrTampered: an entry's leaf or MAC does not fit its content.
@@ -67,6 +67,10 @@ type Kind uint8
 
 // The kinds of entries.
 const (
+	// KindLost is no kind of event: a restore left only the leaf of an entry.
+	// See Row.AppendEntry and Ledger.Replay.
+	KindLost Kind = 0
+
 	KindConsent     Kind = 1 // a person's consent record
 	KindPolicy      Kind = 2 // a policy, whole
 	KindType        Kind = 3 // publication of a consent type
@@ -75,6 +79,11 @@ const (
 	KindErasure     Kind = 6 // suppression of a person
 	KindKey         Kind = 7 // an API key was made or revoked
 	KindTenant      Kind = 8 // the tenant was made
+	// KindHold is a legal hold placed or released. Nothing makes one yet: holds
+	// come with erasure, which they stop.
+	KindHold    Kind = 9
+	KindRestore Kind = 10 // the data, or the vault, was put back from a backup
+	KindVault   Kind = 11 // keys were rotated, backed up, retired
 )
 
 // A SubjectRow is a person as stored: no identifier in clear.
@@ -170,8 +179,7 @@ type Store interface {
 }
 
 // A JournalRecord is one entry as the vault's journal keeps it: its leaf, and
-// for restrictions, suppressions and key events the whole row and the
-// subject's lookup, so that a restored ledger can be replayed.
+// what a restored ledger is replayed from (journal.go says what).
 type JournalRecord struct {
 	Position Position
 	Leaf     [32]byte
@@ -200,6 +208,10 @@ type Vault interface {
 
 	// JournalLeaf returns the leaf at a position the journal has.
 	JournalLeaf(t TenantID, p Position) ([32]byte, error)
+
+	// ReadJournal returns the record at a position the journal has, its
+	// payload opened.
+	ReadJournal(t TenantID, p Position) (JournalRecord, error)
 
 	// AppendJournal appends records that continue the head without a gap,
 	// durable before it returns. After an error it is not known what became

@@ -21,8 +21,12 @@ const entryVersion = 1
 //	i64 acted, i64 recorded, i64 expires (ns of the Unix epoch, 0 absent),
 //	u32 len ‖ sealed part
 //
-// All numbers are big-endian.
+// All numbers are big-endian. Of a lost entry nothing is left to append: b is
+// returned as it is, and a log shows an entry of no bytes.
 func (r *Row) AppendEntry(b []byte) []byte {
+	if r.Kind == KindLost {
+		return b
+	}
 	be := binary.BigEndian
 	b = append(b, entryVersion)
 	b = be.AppendUint64(b, uint64(r.Position))
@@ -58,6 +62,29 @@ func (r *Row) verify(mac seal.Key) bool {
 	return r.Leaf == r.leafHash() && r.MAC == seal.MAC(mac, "assent ledger row", r.Leaf[:])
 }
 
+// signLost sets the MAC of a lost entry, whose leaf says nothing about what is
+// left of it.
+func (r *Row) signLost(mac seal.Key) { r.MAC = r.lostMAC(mac) }
+
+func (r *Row) lostMAC(mac seal.Key) [32]byte {
+	bare := *r
+	bare.Kind, bare.Sealed = KindConsent, nil // only so that it has a form
+	return seal.MAC(mac, "assent lost entry", r.Leaf[:], bare.AppendEntry(nil))
+}
+
+// authentic checks a row whose leaf a checkpoint covers up to vouched: there
+// the tree vouches for the leaf, and the leaf for the content. Above it, and
+// for what is left of lost entries everywhere, the MAC does.
+func (r *Row) authentic(mac seal.Key, vouched Position) bool {
+	switch {
+	case r.Kind == KindLost:
+		return r.MAC == r.lostMAC(mac)
+	case r.Position > vouched:
+		return r.verify(mac)
+	}
+	return r.Leaf == r.leafHash()
+}
+
 // rowAAD binds a sealed part to its place.
 func rowAAD(t TenantID, p Position) []byte {
 	b := append([]byte("assent ledger\x00"), t...)
@@ -89,28 +116,6 @@ func sealBody(k seal.Key, t TenantID, p Position, body any) ([]byte, error) {
 		}
 	}
 	return seal.Seal(k, plain, rowAAD(t, p)), nil
-}
-
-// journalRecord is a row as the journal keeps it. Grants leave only their
-// leaf: lost with the tail of a database, they stay lost. Everything that
-// restricts, and everything about the tenant itself, is kept whole, so that a
-// restored ledger can be replayed at the original positions.
-func (t *tenant) journalRecord(row *Row) JournalRecord {
-	rec := JournalRecord{Position: row.Position, Leaf: row.Leaf, Kind: row.Kind}
-	if row.Kind == KindConsent && (row.Status == Granted || row.Status == Unrestricted) {
-		return rec
-	}
-	var who subjectRef
-	if row.Subject != 0 {
-		who = t.who[row.Subject]
-	}
-	b := make([]byte, 0, 256+len(row.Sealed))
-	b = append(b, who.lookup[:]...)
-	b = binary.BigEndian.AppendUint32(b, who.key.Slot)
-	b = append(b, who.key.ID[:]...)
-	b = append(b, row.MAC[:]...)
-	rec.Payload = row.AppendEntry(b)
-	return rec
 }
 
 var errEntry = errors.New("consent: malformed entry")

@@ -22,6 +22,7 @@ type purposeState struct {
 	restricted   bool
 	restrictedAt Time    // the newest restriction's time; an unrestricted not later than it is late
 	returned     bool    // granted after a suppression
+	lost         bool    // what was said last is lost: nothing repeats it
 	grants       []grant // since the newest refusal, one a version
 }
 
@@ -73,6 +74,9 @@ func (s *state) apply(row Row, reg *registry) bool {
 	case KindErasure:
 		s.suppress(row)
 		return true
+	case KindLost:
+		s.lose(row)
+		return true
 	case KindConsent:
 	default:
 		return false
@@ -109,10 +113,27 @@ func (s *state) apply(row Row, reg *registry) bool {
 	default:
 		return false
 	}
+	p.lost = false
 	if row.Jurisdiction != "" {
 		s.jurisdiction = row.Jurisdiction
 	}
 	return true
+}
+
+// lose folds in what a restore left of a grant or an unrestriction. What it
+// said of expiry and version is not known, so that no older grant may stand in
+// for it, and silence does not either: the person is asked again. A refusal or
+// restriction that it ended stands.
+func (s *state) lose(row Row) {
+	p := s.purpose(row.Type.Purpose)
+	p.lost = true
+	if row.Status != Granted {
+		return
+	}
+	p.refused, p.grants = true, nil
+	if p.refusal == StatusNone {
+		p.current = effective{}
+	}
 }
 
 // grant keeps one grant a version: the newest.
@@ -154,7 +175,7 @@ func entryOf(row Row, reg *registry) effective {
 func (s *state) repeats(row Row, r *rules) (effective, bool) {
 	reg := &r.registry
 	p := s.purposes[row.Type.Purpose]
-	if p == nil || row.Kind != KindConsent {
+	if p == nil || p.lost || row.Kind != KindConsent {
 		return effective{}, false
 	}
 	cur := p.current

@@ -33,6 +33,7 @@ type tenant struct {
 	who      map[SubjectNum]subjectRef
 	byLookup map[[32]byte]SubjectNum
 	masks    map[maskKey]*mask
+	notes    map[Kind][]Position // of keys, holds, restores and the vault
 }
 
 // subjectRef is what is needed to name and to seal for a person.
@@ -55,6 +56,7 @@ func newTenant(id TenantID, keys Keys) *tenant {
 		who:      map[SubjectNum]subjectRef{},
 		byLookup: map[[32]byte]SubjectNum{},
 		masks:    map[maskKey]*mask{},
+		notes:    map[Kind][]Position{},
 	}
 }
 
@@ -113,7 +115,12 @@ func (t *tenant) apply(row Row, body func() ([]byte, error)) error {
 			return err
 		}
 		everyone = true
-	case KindConsent, KindErasure:
+	case KindKey, KindHold, KindRestore, KindVault:
+		t.notes[row.Kind] = append(t.notes[row.Kind], row.Position)
+	case KindConsent, KindErasure, KindLost:
+		if row.Kind == KindLost && row.Subject == 0 {
+			break // of whom, the journal did not keep
+		}
 		if _, known := t.who[row.Subject]; !known {
 			return fmt.Errorf("%w: an entry about nobody the ledger knows", ErrTampered)
 		}

@@ -132,6 +132,10 @@ type Catalogue interface {
 
 	CorpusHead(ctx context.Context, t consent.TenantID) (CorpusPosition, error)
 
+	// AdvanceCorpus raises the corpus head to at least p, durably: the next
+	// change takes a position above it. consent.ErrUnknownTenant.
+	AdvanceCorpus(ctx context.Context, t consent.TenantID, p CorpusPosition) error
+
 	// DocsByLookup returns the live versions with these lookups, in any order.
 	DocsByLookup(ctx context.Context, t consent.TenantID, c CollectionID, lookups [][32]byte) ([]DocRow, error)
 	// Docs returns the live versions with these numbers, in any order.

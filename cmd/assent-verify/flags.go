@@ -14,22 +14,25 @@ type usageError struct{ problem, usage string }
 
 func (e *usageError) Error() string { return e.problem }
 
-// flags are those of a command; --key and --origin are in all.
+// flags are those of a command; --key, as often as needed, and --origin are in all.
 type flags struct {
 	*flag.FlagSet
-	synopsis    string
-	key, origin *string
+	synopsis string
+	keys     []string
+	origin   *string
 }
 
 func newFlags(synopsis string) *flags {
 	fs := flag.NewFlagSet("", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.Usage = func() {} // errors carry the usage
-	return &flags{
-		fs, synopsis,
-		fs.String("key", "", "the log's verifier `VKEY`: NAME+ID+BASE64"),
-		fs.String("origin", "", "the checkpoint's origin `LINE` (default: the key's name)"),
-	}
+	f := &flags{FlagSet: fs, synopsis: synopsis}
+	fs.Func("key", "the log's verifier `VKEY`: NAME+ID+BASE64; again for each, where the log's key was rotated", func(v string) error {
+		f.keys = append(f.keys, v)
+		return nil
+	})
+	f.origin = fs.String("origin", "", "the checkpoint's origin `LINE` (default: the key's name)")
+	return f
 }
 
 // parse takes flags before, between and after the arguments, of which there
@@ -52,14 +55,21 @@ func (f *flags) parse(s *session, args []string, want int) ([]string, verify.Tru
 	if len(positional) != want {
 		return nil, verify.Trust{}, f.mistake("the number of arguments is wrong")
 	}
-	if *f.key == "" {
+	if len(f.keys) == 0 {
 		return nil, verify.Trust{}, f.mistake("--key is missing: the verifier never takes a key from the log")
 	}
-	key, err := verify.ParseKey(strings.TrimSpace(*f.key))
-	if err != nil {
-		return nil, verify.Trust{}, f.mistake("--key: " + err.Error())
+	trust := verify.Trust{Origin: *f.origin}
+	for _, text := range f.keys {
+		key, err := verify.ParseKey(strings.TrimSpace(text))
+		if err != nil {
+			return nil, verify.Trust{}, f.mistake("--key: " + err.Error())
+		}
+		trust.Keys = append(trust.Keys, key)
+		if trust.Origin == "" && key.Name() != trust.Keys[0].Name() {
+			return nil, verify.Trust{}, f.mistake("the keys have different names: say which log is meant by --origin")
+		}
 	}
-	return positional, verify.Trust{Key: key, Origin: *f.origin}, nil
+	return positional, trust, nil
 }
 
 func (f *flags) mistake(problem string) error { return &usageError{problem, f.usage()} }

@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -106,11 +108,34 @@ who holds its key, cannot be told from an honest one.`)
 		return err
 	}
 	if *save != "" {
-		if err := os.WriteFile(*save, r.Note, 0o644); err != nil {
+		if err := saveWhole(*save, r.Note); err != nil {
 			return err
 		}
 	}
 	_, err = io.WriteString(s.out, sentence(r))
+	return err
+}
+
+// saveWhole replaces a file, or leaves it as it is: it may be the only earlier
+// checkpoint that there is.
+func saveWhole(name string, content []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(name), ".checkpoint-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Chmod(0o644)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		err = errors.Join(err, os.Remove(f.Name()))
+	}
 	return err
 }
 

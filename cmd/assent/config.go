@@ -29,6 +29,7 @@ type config struct {
 	policy         *consent.Policy
 	policyFile     string
 	log            gateway.LogConfig
+	kms            kmsSettings
 	allow          map[string]bool // overrides, by name
 }
 
@@ -46,6 +47,9 @@ var settings = []struct{ env, flag, usage string }{
 	{"ASSENT_LOG_ORIGIN", "log-origin", "`name` that every tenant's log begins with, best the address it is read under without its scheme; kept for ever"},
 	{"ASSENT_CHECKPOINT_DIR", "checkpoint-dir", "`directory` that gets a file for every signed checkpoint"},
 	{"ASSENT_CHECKPOINT_WEBHOOK", "checkpoint-webhook", "`address` that every signed checkpoint is posted to"},
+	{"ASSENT_KMS_URL", "kms-url", "`address` of a key service that wraps the vault's epoch key: unix:///path, https, or http on loopback"},
+	{"ASSENT_KMS_KEY", "kms-key", "`name` of the service's key that wraps new epoch keys; none: they rest in the vault"},
+	{"ASSENT_KMS_TOKEN_FILE", "kms-token-file", "`file` with the bearer token for the key service"},
 	{"ASSENT_ALLOW_PLAINTEXT", "", "1: serve off loopback without TLS"},
 	{"ASSENT_ALLOW_VAULT_INSIDE", "", "1: allow the vault inside the data directory"},
 }
@@ -147,6 +151,10 @@ func buildConfig(get func(string) string) (*config, error) {
 	if strings.ContainsFunc(c.log.Origin, func(r rune) bool { return r <= ' ' || r == '+' || r > '~' }) || strings.HasSuffix(c.log.Origin, "/") {
 		mistake("ASSENT_LOG_ORIGIN holds a space, a plus or what is not ASCII, or ends in a slash")
 	}
+	var err error
+	if c.kms, err = kmsFrom(get); err != nil {
+		mistake("%w", err)
+	}
 	c.vault = or(get("ASSENT_VAULT"), filepath.Clean(c.data)+".vault")
 	for _, s := range settings {
 		if strings.HasPrefix(s.env, "ASSENT_ALLOW_") {
@@ -247,6 +255,8 @@ func (c *config) print(w io.Writer) {
 	fmt.Fprintf(w, "  ASSENT_PUBLIC_LOG %s\n", public)
 	fmt.Fprintf(w, "  ASSENT_LOG_ORIGIN %s\n", or(c.log.Origin, "assent"))
 	fmt.Fprintf(w, "  ASSENT_CHECKPOINT_DIR      %s\n", none(c.log.Dir))
+	fmt.Fprintf(w, "  ASSENT_KMS_URL    %s\n", none(c.kms.address))
+	fmt.Fprintf(w, "  ASSENT_KMS_KEY    %s\n", none(c.kms.key))
 	webhook := "(none)"
 	if c.log.Webhook != "" {
 		webhook = "(set, hidden)" // it may carry a secret

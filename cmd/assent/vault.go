@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -22,8 +23,12 @@ assent vault backup --out FILE
 assent vault restore FILE
 assent vault accept
 assent vault forget GENERATION
+assent vault replay
+assent vault rotate-log-key [TENANT]
+assent vault retire-log-key [TENANT]
 
 Works on the vault of a gateway that is stopped: a running one holds its lock.
+What it does is entered in every tenant's ledger at the next start.
 
 status   shows the epoch, the keys and the backups on the vault's list
 rotate   wraps every key anew and destroys the old wrapping key
@@ -32,17 +37,43 @@ backup   writes an encrypted backup; whoever has it and the passphrase has every
 restore  makes a vault from a backup, where none is
 accept   says that the data is right where it is ahead of the vault: read the
          README on restoring a vault first
-forget   says that every copy of the backup of that generation is destroyed`
+forget   says that every copy of the backup of that generation is destroyed
+replay   brings data that was put back from a backup up to the vault's journal:
+         refusals, restrictions and events of keys come back, grants since the
+         backup do not, and their people must be asked again. First look for
+         newer data: afterwards it cannot be used in full any more
+rotate-log-key  makes a new key for the log of every tenant, or of one; from then
+         on both keys sign every checkpoint
+retire-log-key  ends the use of the older key, once a checkpoint bears both`
+
+// vaultVerbs are the verbs, and how many arguments each takes.
+var vaultVerbs = []struct {
+	name        string
+	least, most int
+}{
+	{"status", 0, 0}, {"rotate", 0, 0}, {"backup", 0, 0}, {"restore", 1, 1}, {"accept", 0, 0}, {"forget", 1, 1},
+	{"replay", 0, 0}, {"rotate-log-key", 0, 1}, {"retire-log-key", 0, 1},
+}
+
+func vaultVerbNames() string {
+	var names []string
+	for _, v := range vaultVerbs {
+		names = append(names, v.name)
+	}
+	return strings.Join(names, ", ")
+}
 
 // vaultFlags are those of every verb.
 type vaultFlags struct {
 	*flagSet
-	dir, passphraseFile, out string
+	dir, data, passphraseFile, out string
+	options                        vault.Options // of the key service, if one is set
 }
 
 func vaultCommand(ctx context.Context, s *session, args []string) error {
 	fs := &vaultFlags{flagSet: newFlags(vaultUsage)}
 	fs.StringVar(&fs.dir, "vault", s.vaultDir(), "vault `directory` (ASSENT_VAULT)")
+	fs.StringVar(&fs.data, "data", s.dataDir(), "replay, retire-log-key: data `directory` (ASSENT_DATA)")
 	fs.StringVar(&fs.passphraseFile, "passphrase-file", "", "`file` whose first line is the backup's passphrase; asked for at the terminal when not given")
 	fs.StringVar(&fs.out, "out", "", "backup: the `file` to make")
 	rest, err := fs.parse(s, args)
@@ -50,13 +81,19 @@ func vaultCommand(ctx context.Context, s *session, args []string) error {
 		return err
 	}
 	if len(rest) == 0 {
-		return fs.mistake("vault needs one of status, rotate, backup, restore, accept, forget")
+		return fs.mistake("vault needs one of " + vaultVerbNames())
 	}
 	verb, rest := rest[0], rest[1:]
-	wants := map[string]int{"restore": 1, "forget": 1}
-	if len(rest) != wants[verb] {
-		return fs.mistake(fmt.Sprintf("vault %s takes %d arguments besides its flags", plain(verb), wants[verb]))
+	for _, v := range vaultVerbs {
+		if v.name == verb && (len(rest) < v.least || len(rest) > v.most) {
+			return fs.mistake("vault " + verb + " takes another number of arguments besides its flags")
+		}
 	}
+	kms, err := kmsFrom(s.getenv)
+	if err != nil {
+		return err
+	}
+	fs.options = vault.Options{KMS: kms.service, KMSKey: kms.key}
 	switch verb {
 	case "status":
 		return fs.with(func(v *vault.Vault) error { return vaultStatus(s, v) })
@@ -77,8 +114,14 @@ func vaultCommand(ctx context.Context, s *session, args []string) error {
 			return fs.mistake("forget needs a GENERATION as status lists it")
 		}
 		return fs.with(func(v *vault.Vault) error { return v.BackupDestroyed(generation) })
+	case "replay":
+		return vaultReplay(ctx, s, fs)
+	case "rotate-log-key":
+		return fs.with(func(v *vault.Vault) error { return rotateLogKeys(s, v, rest) })
+	case "retire-log-key":
+		return vaultRetireLogKey(ctx, s, fs, rest)
 	}
-	return fs.mistake("vault needs one of status, rotate, backup, restore, accept, forget")
+	return fs.mistake("vault needs one of " + vaultVerbNames())
 }
 
 // vaultDir is where serve would look.
@@ -86,23 +129,21 @@ func (s *session) vaultDir() string {
 	if dir := s.getenv("ASSENT_VAULT"); dir != "" {
 		return dir
 	}
-	data := s.getenv("ASSENT_DATA")
-	if data == "" {
-		data = "./assent-data"
-	}
-	return filepath.Clean(data) + ".vault"
+	return filepath.Clean(s.dataDir()) + ".vault"
 }
+
+func (s *session) dataDir() string { return or(s.getenv("ASSENT_DATA"), "./assent-data") }
 
 // with opens the vault, which a running gateway does not allow.
 func (f *vaultFlags) with(do func(*vault.Vault) error) error {
-	v, err := vault.Open(f.dir, vault.Options{})
+	v, err := vault.Open(f.dir, f.options)
 	switch {
 	case errors.Is(err, vault.ErrLocked):
 		return errors.New("the vault is in use: a running gateway holds its lock; stop the gateway, then run this again")
 	case errors.Is(err, vault.ErrNotExist):
 		return errors.New("there is no vault at that place: set ASSENT_VAULT or --vault")
 	case errors.Is(err, vault.ErrNoKMS):
-		return errors.New("the vault's epoch key is wrapped by a key service, which this command does not know how to ask")
+		return errors.New("the vault's epoch key is wrapped by a key service: set ASSENT_KMS_URL and what goes with it")
 	case err != nil:
 		return err
 	}
@@ -173,7 +214,7 @@ func vaultRestore(s *session, fs *vaultFlags, from string) error {
 		return err
 	}
 	defer f.Close()
-	c, err := vault.Restore(f, fs.dir, pass, vault.Options{})
+	c, err := vault.Restore(f, fs.dir, pass, fs.options)
 	if err != nil {
 		return err
 	}

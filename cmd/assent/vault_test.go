@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,9 +69,11 @@ func TestVaultIsRotatedBackedUpAndRestored(t *testing.T) {
 	run(0, "the next start takes the data for right", "accept")
 	run(0, "", "forget", "1")
 	run(1, "no backup of this generation", "forget", "1")
-	for _, args := range [][]string{nil, {"lose"}, {"backup"}, {"restore"}, {"forget", "x"}, {"rotate", "now"}} {
+	for _, args := range [][]string{nil, {"lose"}, {"backup"}, {"restore"}, {"forget", "x"}, {"rotate", "now"}, {"replay", "x"}, {"rotate-log-key", "a", "b"}} {
 		run(2, "usage: assent vault", args...)
 	}
+	run(1, "there is no data", "replay")
+	run(1, "no such tenant", "rotate-log-key", "nobody")
 	if v, err = vault.Open(at, vault.Options{}); err != nil {
 		t.Fatal(err)
 	}
@@ -77,4 +81,57 @@ func TestVaultIsRotatedBackedUpAndRestored(t *testing.T) {
 	if got, err := v.Key(refs[0], nil); err != nil || got != key {
 		t.Errorf("the key: %v", err)
 	}
+}
+
+// The log's key is rotated, and the older one retired, by commands between runs
+// of serve; data that is put back is replayed by one.
+func TestLogKeysAreRotatedAndOldDataReplayed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	env := map[string]string{"ASSENT_ADDR": "127.0.0.1:0", "ASSENT_DATA": filepath.Join(dir, "data"), "ASSENT_ADMIN_KEY": testKey + "_of_24_characters"}
+	vaultCommand := func(status int, want string, args ...string) {
+		t.Helper()
+		got := assentWith(t, env, nil, append([]string{"vault"}, args...)...)
+		if got.status != status || !strings.Contains(got.out+got.err, want) {
+			t.Errorf("vault %v: %+v, want %d and %q", args, got, status, want)
+		}
+	}
+	serve := func(args ...string) {
+		t.Helper()
+		s, err := serveWith(t, env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.stop()
+		got := assentWith(t, map[string]string{"ASSENT_URL": s.url, "ASSENT_KEY": env["ASSENT_ADMIN_KEY"]}, nil, args...)
+		if got.status != 0 {
+			t.Errorf("%v: %+v", args, got)
+		}
+		// Until a checkpoint covers what the commands before have entered.
+		req, err := http.NewRequest("GET", s.url+"/v1/log/proof/5", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+env["ASSENT_ADMIN_KEY"])
+		if resp, err := http.DefaultClient.Do(req); err != nil || resp.Body.Close() != nil {
+			t.Error(err)
+		}
+	}
+	serve("consent", "grant", "ada", "rag_retrieval_v1.0")
+	vaultCommand(1, "no earlier key", "retire-log-key", "default")
+	vaultCommand(0, "nothing to replay", "replay")
+	if err := os.CopyFS(filepath.Join(dir, "old"), os.DirFS(filepath.Join(dir, "data"))); err != nil {
+		t.Fatal(err)
+	}
+	vaultCommand(0, "default: the log has a new key", "rotate-log-key")
+	vaultCommand(1, "retire it first", "rotate-log-key")
+	vaultCommand(1, "start the gateway once", "retire-log-key")
+	serve("consent", "revoke", "ada", "rag_retrieval_v1.0")
+	vaultCommand(0, "signs no more", "retire-log-key")
+	if err := errors.Join(os.RemoveAll(filepath.Join(dir, "data")), os.Rename(filepath.Join(dir, "old"), filepath.Join(dir, "data")),
+		os.Chmod(filepath.Join(dir, "data"), 0o700), os.Chmod(filepath.Join(dir, "data", "assent.db"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	vaultCommand(0, "replayed; of 0 only the leaf", "replay")
+	serve("consent", "show", "ada")
 }

@@ -1,6 +1,7 @@
 package announce
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -38,6 +39,24 @@ func TestADirGetsAFileForEachCheckpoint(t *testing.T) {
 	}
 	if len(got) != 2 || got["log.example.org_t_default-1.checkpoint"] != "one" || got["log.example.org_t_default-42.checkpoint"] != "two" {
 		t.Errorf("files: %v", got)
+	}
+	// Another of the same size is kept beside the first, and said to be a fork.
+	for range 2 {
+		if err := d.Send(t.Context(), "log.example.org/t/default", 42, []byte("three")); !errors.Is(err, ErrForked) {
+			t.Errorf("a fork: %v", err)
+		}
+	}
+	forks, err := filepath.Glob(filepath.Join(dir, "*-42.checkpoint*"))
+	if err != nil || len(forks) != 2 {
+		t.Fatalf("files of one size: %v %v", forks, err)
+	}
+	for i, want := range []string{"two", "three"} {
+		if b, err := os.ReadFile(forks[i]); err != nil || string(b) != want {
+			t.Errorf("%s holds %q, want %q: %v", filepath.Base(forks[i]), b, want, err)
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) != 0 {
+		t.Errorf("left over: %v", left)
 	}
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)

@@ -41,6 +41,17 @@ func (b *book) Enter(ctx context.Context, t consent.TenantID, n consent.Note) (c
 	return consent.Position(len(b.notes)), err
 }
 
+func (b *book) Notes(_ context.Context, t consent.TenantID, kind consent.Kind, f func(consent.Position, []byte) error) error {
+	for i, n := range b.notes {
+		if body, ok := strings.CutPrefix(n, fmt.Sprintf("%d %s ", kind, t)); ok {
+			if err := f(consent.Position(i+1), []byte(body)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func openWithLedger(t *testing.T) (*world, *book) {
 	w := open(t)
 	b := &book{w: w}
@@ -111,5 +122,41 @@ func TestWithoutALedgerNoKeyIsMadeAndAnyIsRevoked(t *testing.T) {
 	b.closed = false
 	if err := w.Revoke(t.Context(), w.admin(t), k.ID); err != nil || !strings.Contains(b.notes[len(b.notes)-1], "revoked") {
 		t.Errorf("the repeat: %v, %v", err, b.notes)
+	}
+}
+
+// Revoked while the ledger was closed, or revoked in the ledger alone, as in
+// data put back from a backup: a start makes both agree, and a second finds
+// nothing to do.
+func TestAStartMakesKeysAndLedgerAgree(t *testing.T) {
+	t.Parallel()
+	w, b := openWithLedger(t)
+	left, _ := w.create(t, w.admin(t), Grant{Name: name(t, "left"), Scopes: Search}, 0)
+	live, liveSecret := w.create(t, w.admin(t), Grant{Name: name(t, "live"), Scopes: Search}, 0)
+	back, backSecret := w.create(t, w.admin(t), Grant{Name: name(t, "back"), Scopes: Search}, 0)
+	b.closed = true
+	if err := w.Revoke(t.Context(), w.admin(t), left.ID); !errors.Is(err, errLedger) {
+		t.Fatal(err)
+	}
+	b.closed = false
+	b.notes = append(b.notes, `7 default {"event":"revoked","key":"`+back.ID+`","by":"bootstrap"}`)
+	if _, err := w.Authenticate(t.Context(), backSecret); err != nil {
+		t.Fatal(err)
+	}
+	before := len(b.notes)
+	for range 2 {
+		if err := w.Reconcile(t.Context(), "default"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := `7 default {"event":"revoked","key":"` + left.ID + `","by":"start"}`
+	if got := b.notes[before:]; len(got) != 1 || got[0] != want {
+		t.Errorf("entered %v, want %s", got, want)
+	}
+	if _, err := w.Authenticate(t.Context(), backSecret); !errors.Is(err, ErrUnauthenticated) {
+		t.Errorf("a key that the ledger says is revoked is valid: %v", err)
+	}
+	if k, err := w.Authenticate(t.Context(), liveSecret); err != nil || k.ID != live.ID {
+		t.Errorf("a key that nobody revoked: %v", err)
 	}
 }

@@ -88,7 +88,7 @@ func (s *Service) List(ctx context.Context, by Key) ([]Key, error) {
 // A revocation does not wait for the ledger: the key is refused first. A crash
 // before the entry, or a ledger that cannot be written, leaves a revoked key
 // without one, and an error or no answer: a repeat makes the entry, and may
-// make it twice.
+// make it twice; without a repeat the next start makes it (Reconcile).
 func (s *Service) Revoke(ctx context.Context, by Key, id string) error {
 	if !by.Scopes.Has(Admin) {
 		return ErrForbidden
@@ -101,5 +101,5 @@ func (s *Service) Revoke(ctx context.Context, by Key, id string) error {
 	if err != nil {
 		return err
 	}
-	return s.enter(ctx, by.Tenant, keyEvent{Event: "revoked", Key: id, By: by.ID})
+	return s.enter(ctx, by.Tenant, keyEvent{Event: eventRevoked, Key: id, By: by.ID})
 }

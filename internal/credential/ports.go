@@ -56,6 +56,9 @@ type Store interface {
 
 // Ledger takes the events of keys; consent.Ledger is one.
 type Ledger interface {
+	// Notes calls f with every note of a kind, oldest first.
+	Notes(ctx context.Context, t consent.TenantID, kind consent.Kind, f func(consent.Position, []byte) error) error
+
 	// Enter records a note in a tenant's ledger, durably.
 	Enter(ctx context.Context, t consent.TenantID, n consent.Note) (consent.Position, error)
 }

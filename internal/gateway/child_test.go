@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -25,6 +26,13 @@ const adminKey = "assent_test_bootstrap_key_000000"
 
 // TestMain lets the test binary be a gateway that a test may kill.
 func TestMain(m *testing.M) {
+	if dir := os.Getenv("ASSENT_TEST_REPLAY"); dir != "" {
+		if err := replayChild(dir, os.Getenv("ASSENT_TEST_CRASH")); err != nil {
+			fmt.Fprintln(os.Stderr, "child:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if dir := os.Getenv("ASSENT_TEST_SERVE"); dir != "" {
 		if err := serveChild(dir, os.Getenv("ASSENT_TEST_CRASH")); err != nil {
 			fmt.Fprintln(os.Stderr, "child:", err)
@@ -34,9 +42,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// serveChild serves a gateway until it is killed. crash is "step:n": at the
-// n-th time that step is reached, the process kills itself.
-func serveChild(dir, crash string) error {
+// childConfig is that of a process which kills itself: crash is "step:n", the
+// n-th time that step is reached.
+func childConfig(dir, crash string) gateway.Config {
 	step, nth, _ := strings.Cut(crash, ":")
 	n, _ := strconv.ParseInt(nth, 10, 64)
 	var seen atomic.Int64
@@ -47,7 +55,31 @@ func serveChild(dir, crash string) error {
 		}
 	}
 	fault := func(op string) error { die(op); return nil }
-	g, err := gateway.Open(context.Background(), gateway.Config{DataDir: dir, AdminKey: adminKey, Step: die, DBFault: fault, VaultFault: fault})
+	return gateway.Config{DataDir: dir, AdminKey: adminKey, Step: die, DBFault: fault, VaultFault: fault}
+}
+
+// replayChild replays a data directory.
+func replayChild(dir, crash string) error {
+	_, err := gateway.Replay(context.Background(), childConfig(dir, crash))
+	return err
+}
+
+// replayIn runs a replay in a process of its own; false when it was killed.
+func replayIn(t *testing.T, dir, crash string) bool {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "ASSENT_TEST_REPLAY="+dir, "ASSENT_TEST_CRASH="+crash)
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.Exited() || err != nil && exit == nil {
+		t.Fatalf("replay: %v: %s", err, out)
+	}
+	return err == nil
+}
+
+// serveChild serves a gateway until it is killed.
+func serveChild(dir, crash string) error {
+	g, err := gateway.Open(context.Background(), childConfig(dir, crash))
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,17 @@ import (
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/internal/seal"
+	"github.com/assent-gateway/assent/retrieval"
 )
+
+// CorpusHead is the default tenant's.
+func (g *Gateway) CorpusHead(ctx context.Context) retrieval.CorpusPosition {
+	p, err := g.db.CorpusHead(ctx, DefaultTenant)
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
 
 // DestroyPersonsKey destroys a person's key in the vault, as an erasure will.
 func (g *Gateway) DestroyPersonsKey(ctx context.Context, who consent.Subject) error {

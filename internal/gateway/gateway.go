@@ -10,7 +10,9 @@
 // tenant's ledger is read and compared with the vault's journal; then heads are
 // read into the index. What a crash left behind is settled on the way: entries
 // that the journal lacks are appended, documents whose key is gone are dropped,
-// key slots that no row names are wiped. A ledger that is behind its journal, or
+// key slots that no row names are wiped; ledgers and keys are made to agree on
+// which keys are revoked; what happened to the vault while nothing ran is
+// entered. A ledger that is behind its journal, or
 // differs from it, stays closed (503, and readyz says why), and then nothing is
 // wiped: the copy that was put back may not be the newest.
 package gateway
@@ -53,6 +55,8 @@ var (
 	ErrForeignVault = errors.New("gateway: the vault is not the one this data directory was made with")
 	// ErrVaultInside: a copy of the data would carry its keys.
 	ErrVaultInside = errors.New("gateway: the vault lies inside the data directory, so that every copy of the data would carry its keys; override by name with ASSENT_ALLOW_VAULT_INSIDE=1")
+	// ErrNoData: there is no data directory to work on.
+	ErrNoData = errors.New("gateway: there is no data at that place: set ASSENT_DATA or --data")
 	// ErrInUse: another process serves this data directory.
 	ErrInUse = errors.New("gateway: another process uses this data directory")
 )
@@ -66,6 +70,8 @@ type Config struct {
 	AdminKey         string          // the bootstrap key; "": kept in the vault, made on first start
 	Policy           *consent.Policy // nil: the built-in one
 	TransparencyLog  LogConfig
+	KMS              vault.KMS // nil: the epoch key rests in the vault
+	KMSKey           string    // the KMS's key that wraps new epoch keys
 	Log              *slog.Logger
 
 	// For tests: the database's clock, and what is called before and after
@@ -106,19 +112,14 @@ type Gateway struct {
 
 // Open opens, or on first use makes, a gateway.
 func Open(ctx context.Context, cfg Config) (g *Gateway, err error) {
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
-	if cfg.VaultDir == "" {
-		cfg.VaultDir = filepath.Clean(cfg.DataDir) + ".vault"
-	}
+	cfg.defaults()
 	g = &Gateway{cfg: cfg}
 	defer func() {
 		if err != nil {
 			g.Close()
 		}
 	}()
-	if err := g.openFiles(ctx); err != nil {
+	if err := g.openFiles(ctx, mayMake); err != nil {
 		return g, err
 	}
 	if err := g.checkVault(ctx); err != nil {
@@ -137,21 +138,41 @@ func Open(ctx context.Context, cfg Config) (g *Gateway, err error) {
 	return g, nil
 }
 
-func (g *Gateway) openFiles(ctx context.Context) (err error) {
+func (c *Config) defaults() {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.VaultDir == "" {
+		c.VaultDir = filepath.Clean(c.DataDir) + ".vault"
+	}
+}
+
+// Whether what is not there is made.
+type making bool
+
+const (
+	mayMake   making = true
+	mustExist making = false
+)
+
+func (g *Gateway) openFiles(ctx context.Context, missing making) (err error) {
 	if inside, err := within(g.cfg.VaultDir, g.cfg.DataDir); err != nil {
 		return err
 	} else if inside && !g.cfg.AllowVaultInside {
 		return ErrVaultInside
 	}
-	path := filepath.Join(g.cfg.DataDir, "assent.db")
-	_, statErr := os.Stat(path)
+	_, statErr := os.Stat(g.cfg.dbPath())
 	fresh := errors.Is(statErr, os.ErrNotExist)
-	g.vault, err = vault.Open(g.cfg.VaultDir, vault.Options{Fault: g.cfg.VaultFault})
+	if fresh && missing == mustExist {
+		return ErrNoData
+	}
+	options := vault.Options{Fault: g.cfg.VaultFault, KMS: g.cfg.KMS, KMSKey: g.cfg.KMSKey}
+	g.vault, err = vault.Open(g.cfg.VaultDir, options)
 	if errors.Is(err, vault.ErrNotExist) {
 		if !fresh {
 			return ErrNoVault
 		}
-		g.vault, err = vault.Create(g.cfg.VaultDir, vault.Options{Fault: g.cfg.VaultFault})
+		g.vault, err = vault.Create(g.cfg.VaultDir, options)
 	}
 	if errors.Is(err, vault.ErrLocked) {
 		return fmt.Errorf("%w: another assent uses %s", err, g.cfg.VaultDir)
@@ -165,7 +186,7 @@ func (g *Gateway) openFiles(ctx context.Context) (err error) {
 	if g.lock, err = lockDir(g.cfg.DataDir); err != nil {
 		return err
 	}
-	g.db, err = sqlite.Open(ctx, path, sqlite.Options{Now: g.cfg.Now, Fault: g.cfg.DBFault})
+	g.db, err = sqlite.Open(ctx, g.cfg.dbPath(), sqlite.Options{Now: g.cfg.Now, Fault: g.cfg.DBFault})
 	if err != nil {
 		return err
 	}
@@ -292,6 +313,9 @@ func (g *Gateway) openTenants(ctx context.Context) error {
 		g.lost.Store(true)
 		whole = false
 	}
+	if err := g.enterEvents(ctx); err != nil {
+		return err
+	}
 	if !whole {
 		return nil // nothing is wiped while a ledger is closed
 	}
@@ -315,6 +339,9 @@ func (g *Gateway) openTenant(ctx context.Context, id consent.TenantID) (bool, er
 		return false, err
 	}
 	if _, err := g.Ledger.EnterPolicy(ctx, id, g.cfg.Policy); err != nil {
+		return false, err
+	}
+	if err := g.Credentials.Reconcile(ctx, id); err != nil {
 		return false, err
 	}
 	if g.cfg.Policy != nil {

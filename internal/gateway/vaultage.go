@@ -45,6 +45,14 @@ func (g *Gateway) checkVault(ctx context.Context) error {
 	} else if _, restored := g.vault.Restored(); restored {
 		g.cfg.Log.Warn("the vault was restored from a backup: what came after it, this machine cannot know")
 	}
+	if seen < g.vault.Started() {
+		// A copy from before the newest start, whose ledgers may lack nothing (or
+		// a crash between the two lines below): changes of documents are lost,
+		// and their positions must not be given to others.
+		if err := advanceCorpus(ctx, g.vault, g.db); err != nil {
+			return err
+		}
+	}
 	// The vault first: a crash in between leaves it ahead, which is harmless.
 	generation, err := g.vault.Advance(seen)
 	if err != nil {

@@ -133,7 +133,7 @@ type pastOut struct {
 	ConsentType  string               `json:"consent_type,omitempty"`
 	Status       string               `json:"status,omitempty"`
 	Timestamp    string               `json:"timestamp,omitempty"`
-	RecordedAt   string               `json:"recorded_at"`
+	RecordedAt   string               `json:"recorded_at,omitempty"`
 	ExpiresAt    string               `json:"expires_at,omitempty"`
 	Jurisdiction consent.Jurisdiction `json:"jurisdiction,omitempty"`
 	Source       string               `json:"source,omitempty"`
@@ -149,7 +149,7 @@ type pastOut struct {
 }
 
 var kindNames = map[consent.Kind]string{
-	consent.KindConsent: "consent", consent.KindErasure: "erasure",
+	consent.KindConsent: "consent", consent.KindErasure: "erasure", consent.KindLost: "lost",
 }
 
 const (
@@ -188,6 +188,9 @@ func pastOf(p *consent.Past) pastOut {
 		Source: p.Audit.Source, IP: p.Audit.IP, UserAgent: p.Audit.UserAgent, NoticeID: p.Audit.NoticeID,
 		Language: p.Audit.Language, Method: p.Audit.Method, AssertedBy: p.Audit.AssertedBy, Key: p.Audit.Key,
 		Sealed: p.Sealed, ProofURL: proofURL(p.Position),
+	}
+	if p.Kind == consent.KindLost {
+		out.RecordedAt = "" // not known any more
 	}
 	if p.Kind == consent.KindConsent {
 		out.ConsentType, out.Status = p.Type.String(), p.Status.String()

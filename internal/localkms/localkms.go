@@ -1,9 +1,13 @@
-// Package localkms is an example of a key service for the vault: the port
-// vault.KMS over HTTP, and a server that keeps its keys in memory.
+// Package localkms is the vault's port to a key service over HTTP, and an example
+// of such a service, which keeps its keys in memory.
 //
-// It shows what an adapter to a real service has to do, and lets tests play the
-// service that is away, refuses, or destroyed a key. It is not a place for keys:
-// the server forgets them when it ends, whoever has the token may use all of
+// The client is what ASSENT_KMS_URL means: it speaks to whatever answers the
+// protocol below, on a unix socket, on loopback or behind TLS, such as a few
+// lines in front of the key service that a company has already.
+//
+// The server shows what these lines have to do, and lets tests play the service
+// that is away, refuses, or destroyed a key. It is not a place for keys: it
+// forgets them when it ends, whoever has the token may use all of
 // them, it keeps no audit, and on one machine with the vault it protects against
 // nothing that file permissions do not. A real service keeps its keys in
 // hardware, says who used them, and can destroy a version of one: that is what a

@@ -116,6 +116,21 @@ func (b *batch) setCorpusHead(t consent.TenantID, before, p retrieval.CorpusPosi
 	}
 }
 
+// AdvanceCorpus implements retrieval.Catalogue.
+func (db *DB) AdvanceCorpus(ctx context.Context, t consent.TenantID, p retrieval.CorpusPosition) error {
+	return db.write(ctx, "advance the corpus head", func(x *tx) error {
+		var head retrieval.CorpusPosition
+		b := x.batch()
+		b.lockCorpus(t, &head)
+		if err := b.send(); err != nil || head >= p {
+			return err
+		}
+		b = x.batch()
+		b.setCorpusHead(t, head, p)
+		return b.send()
+	})
+}
+
 // retire ends live versions, each at the next position after head. What is
 // sealed, and every MAC, leaves the row; numbers and the subjects' numbers
 // stay. Old row versions rest in the files until the server vacuums: what they

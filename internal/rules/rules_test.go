@@ -45,7 +45,7 @@ var mayImport = map[string]string{
 	"cmd/assent-verify": "std internal/verify",
 
 	// tests as packages
-	"internal/storetest": "std consent retrieval internal/credential internal/seal internal/translog github.com/google/go-cmp",
+	"internal/storetest": "std consent retrieval internal/credential internal/seal internal/translog internal/vault github.com/google/go-cmp",
 	"internal/rules":     "std",
 
 	"internal/verify/testlog": "std consent github.com/transparency-dev/merkle golang.org/x/mod/sumdb/note",
@@ -77,8 +77,8 @@ var onlyIn = map[string]string{
 	"internal/postgres":   "",
 	"internal/sqlite":     "internal/gateway",
 	"internal/testpg":     "",
-	"internal/vault":      "internal/gateway internal/localkms cmd/assent",
-	"internal/localkms":   "",
+	"internal/vault":      "internal/gateway internal/localkms internal/storetest cmd/assent",
+	"internal/localkms":   "cmd/assent",
 
 	"internal/verify": "cmd/assent-verify",
 

@@ -97,6 +97,17 @@ func (x *tx) setCorpusHead(t consent.TenantID, p retrieval.CorpusPosition) error
 	return err
 }
 
+// AdvanceCorpus implements retrieval.Catalogue.
+func (db *DB) AdvanceCorpus(ctx context.Context, t consent.TenantID, p retrieval.CorpusPosition) error {
+	return db.write(ctx, "advance the corpus head", func(x *tx) error {
+		head, err := x.corpusHead(ctx, t)
+		if err != nil || head >= p {
+			return err
+		}
+		return x.setCorpusHead(t, p)
+	})
+}
+
 func (x *tx) replaceCollection(t consent.TenantID, c *retrieval.CollectionRow) error {
 	r, err := x.exec(`UPDATE collections SET lookup = ?, sealed = ? WHERE tenant = ? AND id = ?`,
 		c.Lookup[:], c.Sealed, t, c.ID)

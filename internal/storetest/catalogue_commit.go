@@ -48,6 +48,19 @@ var commitCases = []testCase{{
 		same(t, "retired", len(retired), 0)
 	},
 }, {
+	name:     "a corpus head is raised, never lowered, and the next change is above it",
+	contract: "retrieval/ports.go: AdvanceCorpus raises the corpus head to at least p: the next change takes a position above it",
+	run: func(t *testing.T, f *fixture) {
+		f.ingest(t, tenantA, intake(version(1, 0)))
+		must(t, f.AdvanceCorpus(f.ctx, tenantA, 1<<40))
+		must(t, f.AdvanceCorpus(f.ctx, tenantA, 7))
+		same(t, "corpus head", f.corpusHead(t, tenantA), retrieval.CorpusPosition(1<<40))
+		f.ingest(t, tenantA, intake(version(2, 0)))
+		same(t, "corpus head", f.corpusHead(t, tenantA), retrieval.CorpusPosition(1<<40+1))
+		same(t, "another tenant's", f.corpusHead(t, tenantB), retrieval.CorpusPosition(0))
+		wantErr(t, f.AdvanceCorpus(f.ctx, nowhere, 1), consent.ErrUnknownTenant)
+	},
+}, {
 	name:     "a corpus is of a tenant",
 	contract: "retrieval/types.go: CorpusPosition numbers changes of documents in a tenant: from 1",
 	run: func(t *testing.T, f *fixture) {

@@ -50,7 +50,7 @@ type Adapter struct {
 
 // Ledger checks consent.Store.
 func Ledger(t *testing.T, a Adapter) {
-	run(t, a, "Ledger", slices.Concat(ledgerCases, ledgerConflictCases, ledgerTenantCases))
+	run(t, a, "Ledger", slices.Concat(ledgerCases, ledgerConflictCases, ledgerTenantCases, replayCases))
 }
 
 // Log checks translog.Store.
@@ -76,6 +76,7 @@ type fixture struct {
 	Store
 	ctx   context.Context
 	clock *clock
+	again func() Store // another fresh store, without tenants
 }
 
 // Tenants of every fixture. Their ids differ in letter case only: ids are
@@ -111,6 +112,7 @@ func run(t *testing.T, a Adapter, suite string, cases []testCase) {
 			defer cancel()
 			f := &fixture{ctx: ctx, clock: &clock{now: time.Date(2026, 1, 2, 3, 4, 5, 123456789, time.UTC)}}
 			f.Store = a.Open(t, f.clock.Now)
+			f.again = func() Store { return a.Open(t, f.clock.Now) }
 			for _, id := range []consent.TenantID{tenantA, tenantB} {
 				must(t, f.AddTenant(ctx, credential.TenantRow{ID: id, Sealed: []byte(id), CreatedAt: 1}, nil, nil))
 			}

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,30 +22,55 @@ type Checkpoint struct {
 
 var errCheckpoint = errors.New("translog: not a checkpoint of this log")
 
-// identity is a log's name and key.
+// identity is a log's name and its keys.
 type identity struct {
-	origin   string
-	vkey     string
-	verifier note.Verifier
-	sign     func([]byte) []byte // a closure, so that nothing prints the key
+	origin  string
+	vkey    string          // of the newest key
+	signers []note.Signer   // newest first
+	active  []note.Verifier // of those that sign
+	known   []note.Verifier // and of those that did
 }
 
 // newIdentity: the origin must be a name that a signed note can carry.
-func newIdentity(origin string, seed [32]byte) (identity, error) {
-	key := ed25519.NewKeyFromSeed(seed[:])
-	vkey, err := note.NewEd25519VerifierKey(origin, key.Public().(ed25519.PublicKey))
-	if err != nil {
-		return identity{}, errors.New("translog: make the verifier key")
+func newIdentity(origin string, keys Keys) (identity, error) {
+	id := identity{origin: origin}
+	add := func(public ed25519.PublicKey) (note.Verifier, error) {
+		vkey, err := note.NewEd25519VerifierKey(origin, public)
+		if err != nil {
+			return nil, errors.New("translog: make the verifier key")
+		}
+		verifier, err := note.NewVerifier(vkey)
+		if err != nil {
+			return nil, errors.New("translog: the origin is not a valid name of a key")
+		}
+		if id.vkey == "" {
+			id.vkey = vkey
+		}
+		id.known = append(id.known, verifier)
+		return verifier, nil
 	}
-	verifier, err := note.NewVerifier(vkey)
-	if err != nil {
-		return identity{}, errors.New("translog: the origin is not a valid name of a key")
+	for _, seed := range keys.Seeds() {
+		key := ed25519.NewKeyFromSeed(seed[:])
+		verifier, err := add(key.Public().(ed25519.PublicKey))
+		if err != nil {
+			return identity{}, err
+		}
+		id.signers = append(id.signers, signer{verifier, func(msg []byte) []byte { return ed25519.Sign(key, msg) }})
 	}
-	return identity{origin, vkey, verifier, func(msg []byte) []byte { return ed25519.Sign(key, msg) }}, nil
+	id.active = slices.Clone(id.known)
+	for _, public := range keys.Retired {
+		if _, err := add(public[:]); err != nil {
+			return identity{}, err
+		}
+	}
+	return id, nil
 }
 
-// signer is note.Signer over an identity.
-type signer struct{ identity }
+// signer is a note.Signer; the key is in a closure, so that nothing prints it.
+type signer struct {
+	verifier note.Verifier
+	sign     func([]byte) []byte
+}
 
 func (s signer) Name() string                    { return s.verifier.Name() }
 func (s signer) KeyHash() uint32                 { return s.verifier.KeyHash() }
@@ -53,23 +79,26 @@ func (s signer) Sign(msg []byte) ([]byte, error) { return s.sign(msg), nil }
 // checkpoint signs a tree head. Whether it may, the caller has made sure.
 func (id identity) checkpoint(size uint64, root Hash) (Checkpoint, error) {
 	text := fmt.Sprintf("%s\n%d\n%s\n", id.origin, size, base64.StdEncoding.EncodeToString(root[:]))
-	signed, err := note.Sign(&note.Note{Text: text}, signer{id})
+	signed, err := note.Sign(&note.Note{Text: text}, id.signers...)
 	if err != nil {
 		return Checkpoint{}, errors.New("translog: sign a checkpoint")
 	}
 	return Checkpoint{size, root, signed}, nil
 }
 
-// parse reads a checkpoint of ours; nil is none. ErrOrigin for one of another
-// origin, errCheckpoint for what is none or not signed with our key.
-func (id identity) parse(text []byte) (Checkpoint, error) {
+// parse reads a checkpoint of ours, signed with any key that the log has or
+// had; nil is none. ErrOrigin for one of another origin, errCheckpoint for what
+// is none or not so signed.
+func (id identity) parse(text []byte) (Checkpoint, error) { return id.parseBy(text, id.known) }
+
+func (id identity) parseBy(text []byte, keys []note.Verifier) (Checkpoint, error) {
 	if len(text) == 0 {
 		return Checkpoint{}, nil
 	}
 	if first, _, _ := strings.Cut(string(text), "\n"); first != id.origin {
 		return Checkpoint{}, ErrOrigin
 	}
-	n, err := note.Open(text, note.VerifierList(id.verifier))
+	n, err := note.Open(text, note.VerifierList(keys...))
 	if err != nil {
 		return Checkpoint{}, errCheckpoint
 	}

@@ -64,9 +64,18 @@
 // it is served under, without scheme). It is also the name of the key. A log
 // keeps its origin for ever: a start under another is refused (ErrOrigin).
 //
+// # Rotation of the key
+//
+// A log has one key, or, from a rotation until the older is retired, two: then
+// both sign every checkpoint, so that who pinned the older sees it vouch for the
+// tree that the new one signs. That the new key came, and the old went, are
+// entries. A start accepts a checkpoint, in vault or database, of any key that
+// the log ever had, since both may be older than the rotation; what a running
+// log serves bears a key that signs.
+//
 // # What it does not promise
 //
-// Witnesses: there are none yet ([Witnesses]). Rotation of the signing key.
+// Witnesses: there are none yet ([Witnesses]).
 // That an entry is in the log when its write is acknowledged: that it will be,
 // since the acknowledgement comes after database and journal have it.
 package translog

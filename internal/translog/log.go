@@ -85,7 +85,8 @@ func (l *Log) tree(id consent.TenantID) (*tree, error) {
 	return t, t.failure()
 }
 
-// Key returns a tenant's verifier key, as golang.org/x/mod/sumdb/note reads it.
+// Key returns a tenant's verifier key, the newest, as
+// golang.org/x/mod/sumdb/note reads it.
 func (l *Log) Key(id consent.TenantID) (string, error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -96,11 +97,22 @@ func (l *Log) Key(id consent.TenantID) (string, error) {
 	return t.vkey, nil
 }
 
+// BearsNewestKey reports whether a checkpoint of a tenant's log is signed with
+// its newest key, be it with others, too.
+func (l *Log) BearsNewestKey(id consent.TenantID, checkpoint []byte) (bool, error) {
+	name, err := l.identity(id)
+	if err != nil {
+		return false, err
+	}
+	c, err := name.parseBy(checkpoint, name.known[:1])
+	return err == nil && c.Size > 0, nil
+}
+
 // identity of a tenant's log.
 func (l *Log) identity(id consent.TenantID) (identity, error) {
-	seed, ok := l.vault.SigningSeed(id)
+	keys, ok := l.vault.LogKeys(id)
 	if !ok {
 		return identity{}, fmt.Errorf("%w: the vault has no signing key of a tenant", consent.ErrUnavailable)
 	}
-	return newIdentity(l.opt.Origin+"/"+string(id), seed)
+	return newIdentity(l.opt.Origin+"/"+string(id), keys)
 }

@@ -52,10 +52,21 @@ type Store interface {
 	LogEntries(ctx context.Context, t consent.TenantID, after consent.Position, n int) ([]consent.Row, error)
 }
 
+// Keys are those of a log.
+type Keys struct {
+	// Seeds are the Ed25519 seeds that sign every checkpoint, the newest first:
+	// one, or, between a rotation and its end, two. Behind a func, so that they
+	// do not print.
+	Seeds func() [][32]byte
+	// Retired are public keys that no longer sign: what a copy of the data, or
+	// a vault that nothing was signed with since, may bear.
+	Retired [][32]byte
+}
+
 // Vault is what the log needs of the vault.
 type Vault interface {
-	// SigningSeed returns a tenant's Ed25519 seed; false for an unknown one.
-	SigningSeed(t consent.TenantID) ([32]byte, bool)
+	// LogKeys returns the keys of a tenant's log; false for an unknown tenant.
+	LogKeys(t consent.TenantID) (Keys, bool)
 
 	// JournalHead is the newest position that is durable in the journal.
 	JournalHead(t consent.TenantID) consent.Position

@@ -33,7 +33,7 @@ func (l *Log) Checkpoint(ctx context.Context, id consent.TenantID) (Checkpoint, 
 		return Checkpoint{}, unavailable(err)
 	}
 	if !bytes.Equal(text, c.Text) {
-		if other, err := t.parse(text); err == nil && other.Size > c.Size {
+		if other, err := t.parseBy(text, t.active); err == nil && other.Size > c.Size {
 			c = other
 		}
 	}
@@ -75,7 +75,7 @@ func (l *Log) Await(ctx context.Context, id consent.TenantID, p consent.Position
 // A Proof shows that an entry is in the log.
 type Proof struct {
 	Index      uint64
-	Entry      []byte // canonical: its leaf hash is what is proved
+	Entry      []byte // canonical: its leaf hash is what is proved; empty when it is lost
 	Hashes     [][]byte
 	Checkpoint []byte
 }
@@ -97,7 +97,10 @@ func (l *Log) Proof(ctx context.Context, id consent.TenantID, p consent.Position
 	if out.Hashes, err = l.inclusion(ctx, id, out.Index, c.Size); err != nil {
 		return Proof{}, err
 	}
-	leaf := rfc6962.DefaultHasher.HashLeaf(out.Entry)
+	leaf := rows[0].Leaf[:]
+	if rows[0].Kind != consent.KindLost {
+		leaf = rfc6962.DefaultHasher.HashLeaf(out.Entry)
+	}
 	if err := proof.VerifyInclusion(rfc6962.DefaultHasher, out.Index, c.Size, leaf, out.Hashes, c.Root[:]); err != nil {
 		return Proof{}, consent.ErrTampered
 	}
@@ -151,11 +154,14 @@ func (r tileReader) node(ctx context.Context, n compact.NodeID) ([]byte, error) 
 }
 
 // Text is the proof as a .tlog-proof, c2sp.org/tlog-proof@v1. Its extra data is
-// the entry, which a verifier hashes: 0x00 and the entry are the leaf.
+// the entry, which a verifier hashes: 0x00 and the entry are the leaf. Of a lost
+// entry there is none; who has it, from a receipt, can still show that it is it.
 func (p *Proof) Text() []byte {
-	b := []byte("c2sp.org/tlog-proof@v1\nextra ")
-	b = base64.StdEncoding.AppendEncode(b, p.Entry)
-	b = fmt.Appendf(b, "\nindex %d\n", p.Index)
+	b := []byte("c2sp.org/tlog-proof@v1\n")
+	if len(p.Entry) > 0 {
+		b = append(base64.StdEncoding.AppendEncode(append(b, "extra "...), p.Entry), '\n')
+	}
+	b = fmt.Appendf(b, "index %d\n", p.Index)
 	for _, h := range p.Hashes {
 		b = append(base64.StdEncoding.AppendEncode(b, h), '\n')
 	}

@@ -32,8 +32,8 @@ type memVault struct {
 	fault  func(op string) error // "vault.set", "vault.happened"
 }
 
-func (v *memVault) SigningSeed(t consent.TenantID) ([32]byte, bool) {
-	return sha256.Sum256([]byte(t)), t == tenant
+func (v *memVault) LogKeys(t consent.TenantID) (translog.Keys, bool) {
+	return translog.Keys{Seeds: func() [][32]byte { return [][32]byte{sha256.Sum256([]byte(t))} }}, t == tenant
 }
 
 func (v *memVault) JournalHead(consent.TenantID) consent.Position {

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/transparency-dev/merkle/rfc6962"
+
 	"github.com/assent-gateway/assent/consent"
 )
 
@@ -121,7 +123,8 @@ func (l *Log) hashes(ctx context.Context, id consent.TenantID, tile Tile) ([]Has
 	return hashes, nil
 }
 
-// bundle is entries with their length, 16 bits big-endian, in front of each.
+// bundle is entries with their length, 16 bits big-endian, in front of each; of
+// a lost entry no bytes. An entry that is not that of its leaf is not given out.
 func (l *Log) bundle(ctx context.Context, id consent.TenantID, tile Tile) ([]byte, error) {
 	rows, err := l.store.LogEntries(ctx, id, consent.Position(tile.Index*tileWidth), tile.Width)
 	if err != nil {
@@ -135,6 +138,9 @@ func (l *Log) bundle(ctx context.Context, id consent.TenantID, tile Tile) ([]byt
 		at := len(out)
 		out = rows[i].AppendEntry(append(out, 0, 0))
 		n := len(out) - at - 2
+		if rows[i].Kind != consent.KindLost && Hash(rfc6962.DefaultHasher.HashLeaf(out[at+2:])) != rows[i].Leaf {
+			return nil, consent.ErrTampered
+		}
 		if n > math.MaxUint16 {
 			return nil, fmt.Errorf("%w: an entry is larger than any that was made", consent.ErrTampered)
 		}

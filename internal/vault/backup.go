@@ -58,6 +58,7 @@ func (v *Vault) backup(w io.Writer, passphrase []byte) (c Contents, err error) {
 	s, err := v.change(func(s *state) error {
 		s.Generation++
 		s.Backups = append(s.Backups, Backup{Generation: s.Generation, Taken: c.Taken})
+		v.tell(s, Event{Event: BackupMade, Generation: s.Generation, Taken: &c.Taken})
 		return nil
 	})
 	if err != nil {

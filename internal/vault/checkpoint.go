@@ -125,9 +125,15 @@ func (v *Vault) Log() translog.Vault { return logPort{v} }
 
 type logPort struct{ v *Vault }
 
-func (p logPort) SigningSeed(t consent.TenantID) ([32]byte, bool) {
+func (p logPort) LogKeys(t consent.TenantID) (translog.Keys, bool) {
 	k, ok := p.v.Tenant(string(t))
-	return k.Signing, ok
+	out := translog.Keys{Retired: k.Retired, Seeds: func() [][32]byte {
+		if k.Retiring == [32]byte{} {
+			return [][32]byte{k.Signing}
+		}
+		return [][32]byte{k.Signing, k.Retiring}
+	}}
+	return out, ok
 }
 
 func (p logPort) JournalHead(t consent.TenantID) consent.Position {

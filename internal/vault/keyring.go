@@ -26,7 +26,12 @@ type TenantKeys struct {
 	Payload     seal.Key // sealed columns that belong to no one subject
 	Journal     seal.Key // payloads of journal records
 	Index       seal.Key // keyed terms and tokens of indexes
-	Signing     [32]byte // Ed25519 seed (RFC 8032)
+	Signing     [32]byte // Ed25519 seed (RFC 8032) of the log's key
+
+	// The log's keys before Signing: of the newest of them the seed, as long as
+	// it signs, too (zero: none does), of the others the public keys.
+	Retiring [32]byte
+	Retired  [][32]byte
 }
 
 const redactedTenant = "vault.TenantKeys(redacted)"
@@ -43,7 +48,8 @@ func (TenantKeys) LogValue() slog.Value { return slog.StringValue(redactedTenant
 // MarshalText keeps the keys out of encoding/json.
 func (TenantKeys) MarshalText() ([]byte, error) { return []byte(redactedTenant), nil }
 
-// all lists the keys in the order in which they rest on disk.
+// all lists the keys that every tenant has, in the order in which they rest on
+// disk.
 func (t *TenantKeys) all() []*seal.Key {
 	return []*seal.Key{
 		&t.Lookup, &t.Suppression, &t.MAC, &t.Payload, &t.Journal, &t.Index,
@@ -53,7 +59,9 @@ func (t *TenantKeys) all() []*seal.Key {
 
 // keyring is what the file of that name holds: header ‖ epoch u32 ‖ box, the
 // box sealed under the key of that epoch, with what stands before it as
-// additional data. In the box: system key, then per tenant length u8, id, keys.
+// additional data. In the box: system key, then per tenant length u8, id, keys;
+// then, after a byte 0, for tenants whose log's key was rotated: length u8, id,
+// Retiring, number u8 and public keys of Retired.
 type keyring struct {
 	epoch   uint32
 	system  seal.Key
@@ -114,7 +122,7 @@ func (v *Vault) Tenants() []string {
 // System returns the key for what lies outside every tenant.
 func (v *Vault) System() seal.Key { return v.keyring.Load().system }
 
-// clone shares the tenants' keys, which never change.
+// clone shares the tenants' keys, which are never changed in place.
 func (k *keyring) clone() *keyring {
 	return &keyring{epoch: k.epoch, system: k.system, tenants: maps.Clone(k.tenants)}
 }
@@ -127,6 +135,7 @@ func (k *keyring) store(dir string, id [16]byte, epochKey seal.Key, o Options) e
 			plain = append(plain, key[:]...)
 		}
 	}
+	plain = k.appendLogKeys(plain)
 	defer clear(plain)
 	front := binary.BigEndian.AppendUint32(header(keyringMagic, id), k.epoch)
 	content := seal.AppendSeal(slices.Clone(front), seal.Derive(epochKey, keyringLabel), plain, front)
@@ -141,6 +150,9 @@ func parseKeyring(plain []byte, epoch uint32) (*keyring, bool) {
 	plain = plain[copy(k.system[:], plain):]
 	for len(plain) > 0 {
 		n := int(plain[0])
+		if n == 0 {
+			return k, k.parseLogKeys(plain[1:])
+		}
 		if len(plain) < 1+n+tenantKeys*len(seal.Key{}) {
 			return nil, false
 		}

@@ -3,6 +3,7 @@ package vault
 import (
 	"bytes"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -32,14 +33,14 @@ func TestTenantsKeepTheirKeys(t *testing.T) {
 	if err := v.AddTenant("t"); err != nil {
 		t.Fatal(err)
 	}
-	if again, _ := v.Tenant("t"); !ok || again != first {
+	if again, _ := v.Tenant("t"); !ok || !reflect.DeepEqual(again, first) {
 		t.Error("adding twice changed the keys")
 	}
 	v = reopen(t, v)
-	if again, _ := v.Tenant("t"); again != first {
+	if again, _ := v.Tenant("t"); !reflect.DeepEqual(again, first) {
 		t.Error("other keys after reopening")
 	}
-	if again, _ := v.Tenant("u"); again != second {
+	if again, _ := v.Tenant("u"); !reflect.DeepEqual(again, second) {
 		t.Error("other keys after reopening")
 	}
 	if diff := cmp.Diff([]string{"t", "u"}, v.Tenants()); diff != "" {
@@ -77,7 +78,7 @@ func TestAddTenantThatFails(t *testing.T) {
 			if _, ok := v.Tenant("u"); ok != c.happened {
 				t.Errorf("after reopening: %v, want %v", ok, c.happened)
 			}
-			if after, _ := v.Tenant("t"); after != before {
+			if after, _ := v.Tenant("t"); !reflect.DeepEqual(after, before) {
 				t.Error("an older tenant lost its keys")
 			}
 			if err := v.AddTenant("u"); err != nil {

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -103,7 +104,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 				t.Errorf("found %+v, want %+v", got, c.want)
 			}
 			wantJournal(t, v, "t", c.want.Head)
-			if again, _ := v.Tenant("t"); again != tenant {
+			if again, _ := v.Tenant("t"); !reflect.DeepEqual(again, tenant) {
 				t.Error("the tenant's keys changed")
 			}
 			wantKey(t, v, refs[0], nil, keys[0].Key)

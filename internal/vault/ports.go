@@ -72,6 +72,13 @@ func (p ledgerPort) JournalLeaf(t consent.TenantID, pos consent.Position) ([32]b
 	return leaf, err
 }
 
+func (p ledgerPort) ReadJournal(t consent.TenantID, pos consent.Position) (consent.JournalRecord, error) {
+	r, err := p.v.Read(string(t), uint64(pos))
+	return consent.JournalRecord{
+		Position: consent.Position(r.Position), Leaf: r.Leaf, Kind: consent.Kind(r.Kind), Payload: r.Payload,
+	}, err
+}
+
 func (p ledgerPort) AppendJournal(t consent.TenantID, recs []consent.JournalRecord) error {
 	out := make([]Record, len(recs))
 	for i, r := range recs {

@@ -139,6 +139,7 @@ func examine(tmp string, c Contents, o Options) error {
 		}
 		_, err := v.change(func(s *state) error {
 			s.Restored, s.Accepted = &Restored{Generation: c.Generation, Taken: c.Taken}, false
+			v.tell(s, Event{Event: VaultRestored, Generation: c.Generation, Taken: &c.Taken})
 			return nil
 		})
 		return err

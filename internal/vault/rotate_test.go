@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -62,7 +63,7 @@ func (x *filled) whole(t testing.TB, v *Vault) {
 		}
 		wantKey(t, v, ref, x.keys[i].Parent, x.keys[i].Key)
 	}
-	if got, _ := v.Tenant("t"); got != x.tenant {
+	if got, _ := v.Tenant("t"); !reflect.DeepEqual(got, x.tenant) {
 		t.Error("the tenant's keys changed")
 	}
 	wantJournal(t, v, "t", 5)

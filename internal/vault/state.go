@@ -22,6 +22,14 @@ type state struct {
 	Restored   *Restored `json:"restored,omitempty"`
 	// Accepted: the operator says that the data is right where it is ahead.
 	Accepted bool `json:"accepted,omitempty"`
+	// Started is the generation of the newest start of a gateway.
+	Started uint64 `json:"started,omitempty"`
+	// Era numbers the blocks of corpus positions that were given out.
+	Era uint64 `json:"era,omitempty"`
+	// Rotated is the newest epoch that Events tells of, or told of.
+	Rotated uint32 `json:"rotated,omitempty"`
+	// Events are to be entered in ledgers.
+	Events []Event `json:"events,omitempty"`
 }
 
 // Backup is a backup that was begun and not reported destroyed. As long as it
@@ -82,7 +90,7 @@ func (v *Vault) change(f func(*state) error) (state, error) {
 	v.adding.Lock()
 	defer v.adding.Unlock()
 	next := v.state
-	next.Backups = slices.Clone(next.Backups)
+	next.Backups, next.Events = slices.Clone(next.Backups), cloneEvents(next.Events)
 	if err := f(&next); err != nil {
 		return v.state, err
 	}
@@ -108,9 +116,22 @@ func (v *Vault) Generation() uint64 { return v.past().Generation }
 func (v *Vault) Advance(seen uint64) (uint64, error) {
 	s, err := v.change(func(s *state) error {
 		s.Generation = max(s.Generation, seen) + 1
+		s.Started = s.Generation
 		return nil
 	})
 	return s.Generation, err
+}
+
+// Started is the generation of the newest start of a gateway; 0 when that is
+// not known. Data that has not seen it is a copy from before that start, or a
+// crash came between the two.
+func (v *Vault) Started() uint64 { return v.past().Started }
+
+// NextEra begins a new block of corpus positions and returns its number, which
+// no call returned before. It is durable on return.
+func (v *Vault) NextEra() (uint64, error) {
+	s, err := v.change(func(s *state) error { s.Era++; return nil })
+	return s.Era, err
 }
 
 // Backups lists the backups that may still exist, oldest first.
@@ -125,6 +146,7 @@ func (v *Vault) BackupDestroyed(generation uint64) error {
 		if len(s.Backups) == before {
 			return ErrNoBackup
 		}
+		v.tell(s, Event{Event: BackupForgotten, Generation: generation})
 		return nil
 	})
 	return err
@@ -142,7 +164,13 @@ func (v *Vault) Restored() (Restored, bool) {
 // Accept records that the operator takes the data for right where it is ahead
 // of this vault. It holds until Settled.
 func (v *Vault) Accept() error {
-	_, err := v.change(func(s *state) error { s.Accepted = true; return nil })
+	_, err := v.change(func(s *state) error {
+		if !s.Accepted {
+			v.tell(s, Event{Event: Accepted})
+		}
+		s.Accepted = true
+		return nil
+	})
 	return err
 }
 

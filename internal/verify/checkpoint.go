@@ -7,15 +7,17 @@ import (
 
 // Trust is what the caller pins, from its own arguments.
 type Trust struct {
-	Key    *Key
-	Origin string // the checkpoint's first line; empty: the key's name
+	// Keys are the log's: several where its key was rotated. Each is trusted
+	// alone. The log is never asked for one.
+	Keys   []*Key
+	Origin string // the checkpoint's first line; empty: the first key's name
 }
 
 func (t Trust) origin() string {
 	if t.Origin != "" {
 		return t.Origin
 	}
-	return t.Key.Name()
+	return t.Keys[0].Name()
 }
 
 // A Checkpoint is a log's signed word about its tree.
@@ -26,10 +28,10 @@ type Checkpoint struct {
 	Others int // signatures by keys that are not known here; not checked
 }
 
-// Checkpoint opens a checkpoint (c2sp.org/tlog-checkpoint): signed by the
+// Checkpoint opens a checkpoint (c2sp.org/tlog-checkpoint): signed by a
 // pinned key, of the pinned origin. Extension lines are signed and skipped.
 func (t Trust) Checkpoint(note []byte) (Checkpoint, error) {
-	text, others, err := openNote(note, t.Key)
+	text, others, err := openNote(note, t.Keys)
 	if err != nil {
 		return Checkpoint{}, err
 	}

@@ -9,9 +9,10 @@
 //
 // # What is trusted
 //
-// The verifier key and the origin, both from the caller's own arguments
-// ([Trust]); never from the log, which names neither its key nor itself. One
-// signature by that key makes a checkpoint the log's word. Everything else
+// The verifier keys and the origin, both from the caller's own arguments
+// ([Trust]); never from the log, which names neither its keys nor itself. One
+// signature by one of these keys makes a checkpoint the log's word; between the
+// rotation of a log's key and its end every checkpoint bears both. Everything else
 // (tiles, entries, paths, sizes) is a claim that has to lead, hash by hash, to
 // a signed root. Signatures by other keys are counted and otherwise ignored,
 // as signed-note asks; no witness is known here yet.

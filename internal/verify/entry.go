@@ -12,6 +12,7 @@ const maxEntry = 1<<16 - 1
 const (
 	kindConsent = 1
 	kindErasure = 6
+	kindRestore = 10
 )
 
 // An Entry is what an entry shows in clear. The sealed part is opened by

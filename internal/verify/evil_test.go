@@ -34,7 +34,7 @@ func trust(t testing.TB, log *testlog.Log) verify.Trust {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return verify.Trust{Key: key}
+	return verify.Trust{Keys: []*verify.Key{key}}
 }
 
 func walk(t testing.TB, log *testlog.Log, files testlog.Files, old []byte) error {

@@ -45,6 +45,9 @@ func sayEntry(say func(string, ...any), e Entry) {
 			plain(e.Purpose), e.Major, e.Minor, statusName(e.Status), statusMeaning(e.Status))
 	case kindErasure:
 		say("- The entry records that a person's data was suppressed for erasure. It is not an erasure receipt.")
+	case kindRestore:
+		say("- The entry records that the operator put data or keys back from a backup. Entries that were lost")
+		say("  with it show in a walk over the whole log (assent-verify log --lost), by their leaves alone.")
 	default:
 		say("- The entry is %s.", kindName(e.Kind))
 	}
@@ -116,7 +119,8 @@ func statusMeaning(s uint8) string {
 func kindName(k uint8) string {
 	names := [...]string{"", "a consent record", "a policy", "the publication of a consent type",
 		"an attestation that documents are about nobody", "a change of a document's owners", "an erasure",
-		"the making or revocation of an API key", "the making of the tenant"}
+		"the making or revocation of an API key", "the making of the tenant",
+		"a legal hold", "a restore from a backup", "an event of the operator's keys: a rotation, a backup, a retirement"}
 	if k > 0 && int(k) < len(names) {
 		return names[k]
 	}

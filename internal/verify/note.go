@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -66,27 +67,31 @@ type signature struct {
 	sig  []byte
 }
 
-// openNote returns a note's text, once k has signed it, and how many
-// signatures of other keys it bears.
-func openNote(note []byte, k *Key) (text string, others int, err error) {
+// openNote returns a note's text, once one of keys has signed it, and how many
+// signatures of other keys it bears. A signature that a key of these should have
+// made, and did not, refuses the note, whoever else signed.
+func openNote(note []byte, keys []*Key) (text string, others int, err error) {
 	text, sigs, err := parseNote(note)
 	if err != nil {
 		return "", 0, err
 	}
-	signed := false
+	signed := map[*Key]bool{}
 	for _, s := range sigs {
-		switch {
-		case s.name != k.name || s.id != k.id:
+		i := slices.IndexFunc(keys, func(k *Key) bool { return s.name == k.name && s.id == k.id })
+		if i < 0 {
 			others++
-		case len(s.sig) != ed25519.SignatureSize || !ed25519.Verify(k.public, []byte(text), s.sig):
-			return "", 0, ErrUnsigned
-		case signed:
-			return "", 0, refuse(ErrTrailing, "a second signature by the pinned key")
-		default:
-			signed = true
+			continue
 		}
+		k := keys[i]
+		if len(s.sig) != ed25519.SignatureSize || !ed25519.Verify(k.public, []byte(text), s.sig) {
+			return "", 0, ErrUnsigned
+		}
+		if signed[k] {
+			return "", 0, refuse(ErrTrailing, "a second signature by the same key")
+		}
+		signed[k] = true
 	}
-	if !signed {
+	if len(signed) == 0 {
 		return "", 0, ErrUnsigned
 	}
 	return text, others, nil

@@ -16,7 +16,7 @@ var (
 	ErrTruncated = &Refusal{"truncated"}
 	// ErrTrailing: something goes on after its end.
 	ErrTrailing = &Refusal{"trailing data"}
-	// ErrUnsigned: no valid signature by the pinned key.
+	// ErrUnsigned: no valid signature by a pinned key, or an invalid one.
 	ErrUnsigned = &Refusal{"no valid signature by the pinned key"}
 	// ErrOrigin: validly signed, but for another log than the pinned one.
 	ErrOrigin = &Refusal{"the checkpoint is of another origin than the pinned one"}

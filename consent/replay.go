@@ -1,0 +1,227 @@
+package consent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/assent-gateway/assent/internal/seal"
+)
+
+// replayBatch is how many entries one transaction of Replay commits.
+const replayBatch = 500
+
+// A Gap is the tail that a ledger put back from a backup lacks, and what the
+// vault's journal can replay of it. The zero Gap is none.
+type Gap struct {
+	From, To Position // inclusive
+	Lost     int      // entries of which only the leaf comes back; their people are asked again
+	Unknown  int      // of these, those of whom the journal does not say whose they are
+}
+
+// Gap compares a closed ledger with its journal: what is there must be what the
+// journal names (ErrDiverged, ErrTampered), what is missing must be readable.
+func (l *Ledger) Gap(ctx context.Context, id TenantID) (Gap, error) {
+	r, err := l.replayer(ctx, id)
+	if err != nil || r.head >= r.journal {
+		return Gap{}, err
+	}
+	return r.gap()
+}
+
+// WholeGap is the Gap of a tenant that the database does not know.
+func (l *Ledger) WholeGap(id TenantID) (Gap, error) {
+	keys, ok := l.vault.Keys(id)
+	if !ok {
+		return Gap{}, ErrUnknownTenant
+	}
+	r := &replayer{l: l, t: newTenant(id, keys), journal: l.vault.JournalHead(id)}
+	return r.gap()
+}
+
+func (r *replayer) gap() (Gap, error) {
+	g := Gap{From: r.head + 1, To: r.journal}
+	for p := g.From; p <= g.To; p++ {
+		row, _, err := r.read(p)
+		if err != nil {
+			return Gap{}, err
+		}
+		if row.Kind == KindLost {
+			g.Lost++
+			if row.Subject == 0 {
+				g.Unknown++
+			}
+		}
+	}
+	return g, nil
+}
+
+// Replay appends to a ledger that is behind its journal what it lacks, at the
+// original positions: whole rows as they were, of others the leaf and who has to
+// be asked again. The ledger is not open meanwhile; afterwards Open finds that
+// it agrees with the journal. The tree over its leaves is the one that was
+// signed for.
+//
+// Every batch is one transaction; a crash between two of them leaves a ledger
+// that is less far behind, and closed: Replay goes on from there.
+func (l *Ledger) Replay(ctx context.Context, id TenantID) error {
+	r, err := l.replayer(ctx, id)
+	for err == nil && r.head < r.journal {
+		err = r.batch(ctx)
+	}
+	return err
+}
+
+// A replayer brings one tenant's rows back.
+type replayer struct {
+	l             *Ledger
+	t             *tenant // keys alone
+	head, journal Position
+	recorded      Time // of the newest row whose time is known
+}
+
+func (l *Ledger) replayer(ctx context.Context, id TenantID) (*replayer, error) {
+	keys, ok := l.vault.Keys(id)
+	if !ok {
+		return nil, ErrUnknownTenant
+	}
+	head, err := l.store.Head(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	r := &replayer{l: l, t: newTenant(id, keys), head: head.Position, journal: l.vault.JournalHead(id)}
+	if r.head >= r.journal {
+		return r, nil
+	}
+	at := Position(0)
+	err = l.store.Rows(ctx, id, 0, func(row Row) error {
+		leaf, err := l.vault.JournalLeaf(id, row.Position)
+		switch at++; {
+		case err != nil:
+			return err
+		case row.Position != at, row.Kind == KindLost && row.MAC != row.lostMAC(keys.MAC),
+			row.Kind != KindLost && row.Leaf != row.leafHash():
+			return ErrTampered
+		case row.Leaf != leaf:
+			return ErrDiverged
+		}
+		r.recorded = row.RecordedAt
+		return nil
+	})
+	if err == nil && at != r.head {
+		err = ErrTampered
+	}
+	return r, err
+}
+
+// read returns the row at a position of the journal, and its person.
+func (r *replayer) read(p Position) (Row, subjectRef, error) {
+	rec, err := r.l.vault.ReadJournal(r.t.id, p)
+	if err != nil {
+		return Row{}, subjectRef{}, err
+	}
+	if rec.Position != p {
+		return Row{}, subjectRef{}, ErrTampered
+	}
+	row, who, err := decodeJournal(rec)
+	if err == nil && row.Kind != KindLost && !row.verify(r.t.keys.MAC) {
+		err = ErrTampered
+	}
+	return row, who, err
+}
+
+// batch commits the next rows, with the people whom the database does not know.
+func (r *replayer) batch(ctx context.Context) error {
+	var b Batch
+	people := map[SubjectNum]subjectRef{}
+	names := map[SubjectNum]Row{} // a row that names the person
+	for p := r.head + 1; p <= r.journal && len(b.Rows) < replayBatch; p++ {
+		row, who, err := r.read(p)
+		if err != nil {
+			return err
+		}
+		if row.Kind == KindLost {
+			row.RecordedAt = r.recorded // not later than it was
+			row.signLost(r.t.keys.MAC)
+		}
+		if row.Subject != 0 {
+			people[row.Subject] = who
+			if row.Kind == KindConsent {
+				names[row.Subject] = row
+			}
+		}
+		r.recorded = max(r.recorded, row.RecordedAt)
+		b.Rows = append(b.Rows, row)
+	}
+	var err error
+	if b.Subjects, err = r.strangers(ctx, people, names); err != nil {
+		return err
+	}
+	err = r.l.store.Append(ctx, r.t.id, func(h Head) (Batch, error) {
+		if h.Position != r.head {
+			return Batch{}, ErrDiverged // somebody else writes
+		}
+		return b, nil
+	})
+	if err != nil {
+		return err
+	}
+	r.l.step("replay.batch") // a crash here: less is missing
+	r.head += Position(len(b.Rows))
+	return nil
+}
+
+// strangers makes rows for the people whom the database does not know, and
+// compares the others with what the journal says of them.
+func (r *replayer) strangers(ctx context.Context, people map[SubjectNum]subjectRef, names map[SubjectNum]Row) ([]SubjectRow, error) {
+	nums := make([]SubjectNum, 0, len(people))
+	for num := range people {
+		nums = append(nums, num)
+	}
+	known, err := r.l.store.SubjectsBy(ctx, r.t.id, nums)
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range known {
+		if !r.t.vouched(&row) {
+			return nil, ErrTampered
+		}
+		if people[row.Num] != (subjectRef{row.Lookup, row.Key}) {
+			return nil, ErrDiverged
+		}
+		delete(people, row.Num)
+	}
+	out := make([]SubjectRow, 0, len(people))
+	for num, who := range people {
+		row := SubjectRow{Num: num, Lookup: who.lookup, LookupVersion: 1, Key: who.key}
+		box, err := r.identifier(num, who, names[num])
+		if err != nil {
+			return nil, err
+		}
+		mac := r.t.subjectMAC(&row, box)
+		row.Sealed = append(mac[:], box...)
+		out = append(out, row)
+	}
+	return out, nil
+}
+
+// identifier seals a person's identifier anew, where an entry has it: nothing
+// else that came back does. Without one the person is known by lookup alone.
+func (r *replayer) identifier(num SubjectNum, who subjectRef, named Row) ([]byte, error) {
+	if named.Position == 0 {
+		return nil, nil
+	}
+	key, err := r.l.vault.SubjectKey(who.key)
+	if errors.Is(err, ErrKeyGone) {
+		return nil, nil // erased since
+	}
+	if err != nil {
+		return nil, err
+	}
+	var audit Audit
+	plain, err := seal.Open(key, named.Sealed, rowAAD(r.t.id, named.Position))
+	if err != nil || json.Unmarshal(plain, &audit) != nil {
+		return nil, ErrTampered
+	}
+	return seal.Seal(key, []byte(audit.Subject), subjectAAD(r.t.id, num)), nil
+}

@@ -1,0 +1,142 @@
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/internal/vault"
+)
+
+// vaultEvent is the sealed part of an entry about keys or a restore.
+type vaultEvent struct {
+	ID         string     `json:"id"` // of the event: it is entered once
+	Event      string     `json:"event"`
+	Generation uint64     `json:"generation,omitempty"`
+	Taken      *time.Time `json:"taken,omitempty"`
+	Epoch      uint32     `json:"epoch,omitempty"`
+	// KeyDestroyed is set when every copy of the key that the event ended is
+	// known to be gone: not while a backup may hold it.
+	KeyDestroyed bool       `json:"key_destroyed,omitempty"`
+	Gap          *vault.Gap `json:"gap,omitempty"`
+	LogKey       string     `json:"log_key,omitempty"` // the public key, hex
+}
+
+// enterEvents tells every open ledger what happened to the vault and to its
+// data while nothing ran, each event once: a crash between the entry and the
+// vault's list leaves an entry that is found by its id. A ledger that is closed
+// is told by a later start.
+func (g *Gateway) enterEvents(ctx context.Context) error {
+	events, err := g.vault.Events()
+	if err != nil {
+		return err
+	}
+	for _, name := range g.vault.Tenants() {
+		id := consent.TenantID(name)
+		var mine []vault.Event
+		for _, e := range events {
+			if slices.Contains(e.Tenants, name) {
+				mine = append(mine, e)
+			}
+		}
+		logKeys := g.logKeyEvents(name)
+		if len(mine)+len(logKeys) == 0 {
+			continue
+		}
+		if _, err := g.Ledger.Head(ctx, id); errors.Is(err, consent.ErrUnavailable) || errors.Is(err, consent.ErrUnknownTenant) {
+			continue
+		}
+		if err := g.tell(ctx, id, mine, logKeys); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tell enters what a ledger has not been told.
+func (g *Gateway) tell(ctx context.Context, id consent.TenantID, events []vault.Event, logKeys []vaultEvent) error {
+	told := map[string]bool{}
+	for _, kind := range []consent.Kind{consent.KindVault, consent.KindRestore} {
+		err := g.Ledger.Notes(ctx, id, kind, func(_ consent.Position, plain []byte) error {
+			var e vaultEvent
+			if json.Unmarshal(plain, &e) != nil {
+				return consent.ErrTampered
+			}
+			told[e.ID] = true
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	enter := func(kind consent.Kind, e vaultEvent) error {
+		if told[e.ID] {
+			return nil
+		}
+		_, err := g.Ledger.Enter(ctx, id, consent.Note{Kind: kind, Body: e})
+		return err
+	}
+	for _, e := range events {
+		kind, body := g.eventBody(id, e)
+		if err := enter(kind, body); err != nil {
+			return err
+		}
+		g.step("event.entered") // a crash here: it is found by its id
+		if err := g.vault.Entered(e.ID, string(id)); err != nil {
+			return err
+		}
+	}
+	for _, e := range logKeys {
+		if err := enter(consent.KindVault, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *Gateway) eventBody(id consent.TenantID, e vault.Event) (consent.Kind, vaultEvent) {
+	body := vaultEvent{ID: e.ID, Event: e.Event, Generation: e.Generation, Taken: e.Taken, Epoch: e.Epoch}
+	switch e.Event {
+	case vault.Rotated:
+		// Open has finished the rotation: older epoch keys are overwritten. A
+		// backup holds the one it was made under.
+		body.KeyDestroyed = len(g.vault.Backups()) == 0
+	case vault.VaultRestored:
+		return consent.KindRestore, body
+	case vault.Replayed:
+		gap := e.Gaps[string(id)]
+		body.Gap = &gap
+		return consent.KindRestore, body
+	}
+	return consent.KindVault, body
+}
+
+// logKeyEvents are those that the keys of a tenant's log tell of: nothing else
+// remembers them, and their ids are made from the keys. That a retired key is
+// destroyed is not said: the keyring that held it was replaced, not overwritten.
+func (g *Gateway) logKeyEvents(tenant string) []vaultEvent {
+	keys, ok := g.vault.Tenant(tenant)
+	if !ok {
+		return nil
+	}
+	var out []vaultEvent
+	add := func(event string, public [32]byte) {
+		sum := sha256.Sum256(append([]byte(event+"\x00"), public[:]...))
+		out = append(out, vaultEvent{ID: hex.EncodeToString(sum[:16]), Event: event, LogKey: hex.EncodeToString(public[:])})
+	}
+	publics := keys.LogKeys()
+	for i, public := range publics {
+		if i > 0 {
+			add("log_key_added", public)
+		}
+		if i < len(keys.Retired) {
+			add("log_key_retired", public)
+		}
+	}
+	return out
+}
