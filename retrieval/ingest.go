@@ -134,6 +134,7 @@ type intake struct {
 	at     consent.Time // provenance: when, and which batch
 	batch  string
 
+	chosen     bool // col has a pin that is not saved yet
 	remembered bool
 }
 
@@ -220,10 +221,13 @@ func (in *intake) store(ctx context.Context, jobs []*job) error {
 	if err != nil {
 		return err
 	}
-	if err := in.pin(ctx, changed); err != nil {
+	if err := in.choose(changed); err != nil {
 		return err
 	}
 	if changed, err = in.prepare(ctx, changed); err != nil {
+		return err
+	}
+	if err := in.pin(ctx, changed); err != nil {
 		return err
 	}
 	if err := in.attest(ctx, changed); err != nil {

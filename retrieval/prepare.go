@@ -108,29 +108,13 @@ func (v Visibility) check() error {
 	return nil
 }
 
-// pin settles, at a collection's first document, what makes its vectors and
-// terms, and refuses documents that do not fit it.
-func (in *intake) pin(ctx context.Context, jobs []*job) error {
+// choose settles, for a collection without documents, what shall make its
+// vectors and terms, and refuses documents that do not fit it.
+func (in *intake) choose(jobs []*job) error {
 	if len(jobs) == 0 || in.col.pinned() {
 		return in.fits()
 	}
-	sh, err := in.shelf(ctx, in.caller.Tenant)
-	if err != nil {
-		return err
-	}
-	sh.intake.Lock()
-	defer sh.intake.Unlock()
-	sh.mu.RLock()
-	cur := sh.byID[in.col.ID]
-	sh.mu.RUnlock()
-	if cur == nil {
-		return ErrNotFound
-	}
-	if cur.pinned() { // another ingest was first
-		in.col = cur
-		return in.fits()
-	}
-	col := *cur
+	col := *in.col
 	col.Analyser = Analyser
 	if vector := jobs[0].doc.vector(); vector != nil {
 		dim := len(vector)
@@ -145,6 +129,40 @@ func (in *intake) pin(ctx context.Context, jobs []*job) error {
 		}
 		col.Embedder = e.Identity()
 	}
+	in.col, in.chosen = &col, true
+	return nil
+}
+
+// pin makes the choice the collection's own, once its first documents have
+// vectors: an embedder that fails has pinned nothing. ErrConflict when another
+// ingest was first: the documents are worked on again under its choice.
+func (in *intake) pin(ctx context.Context, jobs []*job) error {
+	if !in.chosen || len(jobs) == 0 {
+		return nil
+	}
+	sh, err := in.shelf(ctx, in.caller.Tenant)
+	if err != nil {
+		return err
+	}
+	sh.intake.Lock()
+	defer sh.intake.Unlock()
+	sh.mu.RLock()
+	cur := sh.byID[in.col.ID]
+	sh.mu.RUnlock()
+	if cur == nil {
+		return ErrNotFound
+	}
+	chosen := *in.col
+	in.chosen = false
+	if cur.pinned() {
+		in.col = cur
+		if cur.Embedder == chosen.Embedder && cur.Analyser == chosen.Analyser {
+			return nil
+		}
+		return ErrConflict
+	}
+	col := *cur
+	col.Embedder, col.Analyser = chosen.Embedder, chosen.Analyser
 	if err := in.saveCollection(ctx, in.caller.Tenant, sh, col); err != nil {
 		return err
 	}

@@ -119,6 +119,11 @@ func (s *Service) query(ctx context.Context, c Caller, col *Collection, r Search
 	if q.Mode, err = chooseMode(col, r); err != nil {
 		return q, err
 	}
+	if col.pinned() {
+		if err := s.madeBy(col, q.Mode); err != nil {
+			return q, err
+		}
+	}
 	if q.Mode != ModeVector {
 		k, err := s.keys(c.Tenant)
 		if err != nil {
@@ -130,6 +135,20 @@ func (s *Service) query(ctx context.Context, c Caller, col *Collection, r Search
 		q.Vector, err = s.queryVector(ctx, col, r)
 	}
 	return q, err
+}
+
+// madeBy refuses a mode whose ranking this gateway cannot make as the
+// collection was made: ErrEmbedderMismatch, also when the query's vector was
+// supplied, and for terms of another analyser.
+func (s *Service) madeBy(col *Collection, m Mode) error {
+	if m != ModeVector && col.Analyser != Analyser {
+		return ErrEmbedderMismatch
+	}
+	if m == ModeKeyword || col.Embedder.Name == ClientEmbedder {
+		return nil
+	}
+	_, err := s.embedder(col)
+	return err
 }
 
 // maxQuery is the longest query in bytes.
