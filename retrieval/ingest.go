@@ -24,6 +24,16 @@ const maxAttempts = 8
 // start; after it, the documents are there and the repeat of the request finds
 // them unchanged.
 func (s *Service) Ingest(ctx context.Context, c Caller, collection string, docs []Submission, once consent.Once) (Ingested, error) {
+	ctx, end := s.Observer.Begin(ctx, StepIngest)
+	out, err := s.ingest(ctx, c, collection, docs, once)
+	end(err)
+	for _, r := range out.Results {
+		s.Observer.Ingested(r.Status)
+	}
+	return out, err
+}
+
+func (s *Service) ingest(ctx context.Context, c Caller, collection string, docs []Submission, once consent.Once) (Ingested, error) {
 	col, err := s.collection(ctx, c, collection)
 	if err != nil {
 		return Ingested{}, err

@@ -305,12 +305,14 @@ func (in *intake) embed(ctx context.Context, texts []string) ([][]float32, error
 	if err != nil {
 		return nil, err
 	}
-	return embedUnit(ctx, e, texts)
+	return in.embedUnit(ctx, e, texts)
 }
 
 // embedUnit embeds texts and checks what came back.
-func embedUnit(ctx context.Context, e Embedder, texts []string) ([][]float32, error) {
+func (s *Service) embedUnit(ctx context.Context, e Embedder, texts []string) ([][]float32, error) {
+	ctx, end := s.Observer.Begin(ctx, StepEmbed)
 	vectors, err := e.Embed(ctx, texts)
+	end(err)
 	if err != nil {
 		return nil, err
 	}

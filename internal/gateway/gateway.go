@@ -36,6 +36,7 @@ import (
 	"github.com/assent-gateway/assent/internal/localembed"
 	"github.com/assent-gateway/assent/internal/seal"
 	"github.com/assent-gateway/assent/internal/sqlite"
+	"github.com/assent-gateway/assent/internal/telemetry"
 	"github.com/assent-gateway/assent/internal/translog"
 	"github.com/assent-gateway/assent/internal/vault"
 	"github.com/assent-gateway/assent/retrieval"
@@ -67,6 +68,14 @@ type Config struct {
 	Policy           *consent.Policy // nil: the built-in one
 	TransparencyLog  LogConfig
 	Log              *slog.Logger
+	// Embedders is the embedder in use; nil: the local one.
+	Embedders retrieval.Embedders
+	// Telemetry observes everything; nil: nothing does.
+	Telemetry *telemetry.Telemetry
+	// MetricsHere serves /metrics beside the rest of the HTTP interface.
+	MetricsHere bool
+	// RateLimit is how many requests a second one API key may make; 0: any.
+	RateLimit float64
 
 	// For tests: the database's clock, and what is called before and after
 	// durable steps (see sqlite.Options, vault.Options, consent.Options).
@@ -74,8 +83,6 @@ type Config struct {
 	DBFault    func(op string) error
 	VaultFault func(op string) error
 	Step       func(string)
-	// Embedders stands in for the local embedder.
-	Embedders retrieval.Embedders
 	// WrapIndex puts something between the service and the index.
 	WrapIndex func(retrieval.Index) retrieval.Index
 }
@@ -99,7 +106,8 @@ type Gateway struct {
 
 	lost atomic.Bool // the database lacks a tenant whose journal the vault has
 
-	stopLog func() // nil before it runs
+	stopLog   func() // nil before it runs
+	stopWatch func() error
 
 	closed atomic.Bool
 }
@@ -134,7 +142,7 @@ func Open(ctx context.Context, cfg Config) (g *Gateway, err error) {
 		return g, err
 	}
 	g.runLog()
-	return g, nil
+	return g, g.observe()
 }
 
 func (g *Gateway) openFiles(ctx context.Context) (err error) {
@@ -248,7 +256,9 @@ func (g *Gateway) wire() error {
 	if err := g.newLog(); err != nil {
 		return err
 	}
-	g.Ledger = consent.NewLedger(g.db, g.vault.Consent(), consent.Options{Log: g.cfg.Log, Tree: g.Tree, Step: g.cfg.Step})
+	g.Ledger = consent.NewLedger(g.db, g.vault.Consent(), consent.Options{
+		Log: g.cfg.Log, Tree: g.Tree, Step: g.cfg.Step, Observer: g.cfg.Telemetry.Ledger(),
+	})
 	g.index = embedded.New(nil, embedded.Options{})
 	var embedders retrieval.Embedders = localembed.Embedders{}
 	if g.cfg.Embedders != nil {
@@ -261,6 +271,7 @@ func (g *Gateway) wire() error {
 	g.Retrieval = retrieval.NewService(retrieval.Deps{
 		Ledger: g.Ledger, Catalogue: g.db, Index: index, Records: g.vault.Records(),
 		Embedders: embedders, Keys: g.vault.CatalogueKeys, Log: g.cfg.Log, Step: g.cfg.Step,
+		Observer: g.cfg.Telemetry.Retrieval(),
 	})
 	g.index.SetVectors(g.Retrieval)
 	g.Credentials = credential.NewService(g.db, g.vault.System(), credential.WithBootstrap(DefaultTenant, g.AdminKey),
@@ -402,6 +413,9 @@ func (g *Gateway) Close() error {
 		return nil
 	}
 	var errs []error
+	if g.stopWatch != nil {
+		errs = append(errs, g.stopWatch())
+	}
 	if g.stopLog != nil {
 		g.stopLog() // what it did not sign for, the next start does
 	}
@@ -419,7 +433,9 @@ func (g *Gateway) Close() error {
 
 // Handler returns the gateway's HTTP interface.
 func (g *Gateway) Handler() http.Handler {
+	metrics, observer := g.watchHTTP()
 	return httpapi.New(httpapi.Deps{
+		Metrics: metrics, Observer: observer, RateLimit: g.cfg.RateLimit,
 		Ledger: g.Ledger, Retrieval: g.Retrieval, Credentials: g.Credentials,
 		Tenants: g, Tree: g.Tree, PublicLog: g.cfg.TransparencyLog.Public, Ready: g.Ready, Log: g.cfg.Log,
 		Outages: []error{sqlite.ErrClosed, sqlite.ErrBusy, sqlite.ErrFull, sqlite.ErrCorrupt, sqlite.ErrOther},
