@@ -13,7 +13,9 @@ import (
 // Permit asks the ledger for a purpose: the one way to a Permit. The answer is
 // at least as new as everything acknowledged before the call, on any gateway.
 func (l *Ledger) Permit(ctx context.Context, id TenantID, purpose string) (Permit, error) {
+	ctx, end := l.watch.Begin(ctx, StepPermit)
 	t, head, err := l.fresh(ctx, id)
+	end(err)
 	if err != nil {
 		return Permit{}, err
 	}
@@ -53,10 +55,11 @@ func (l *Ledger) Decide(ctx context.Context, id TenantID, who []Subject, q Quest
 	for i, s := range who {
 		if s.IsZero() {
 			a.Decisions[i] = Decision{Reason: ReasonUnresolved}
-			continue
+		} else {
+			_, st := t.find(s)
+			a.Decisions[i] = t.rules.decide(st, q)
 		}
-		_, st := t.find(s)
-		a.Decisions[i] = t.rules.decide(st, q)
+		l.watch.Decided(a.Decisions[i].Reason)
 	}
 	return a, nil
 }

@@ -17,6 +17,8 @@ type Options struct {
 	// "slots.synced", "tx.committed", "journal.synced", "applied". Tests kill
 	// the process there.
 	Step func(string)
+	// Observer is told what the ledger does; nil: nobody.
+	Observer Observer
 }
 
 // A Ledger is the one place that is asked whether a person's data may be used.
@@ -38,6 +40,7 @@ type Ledger struct {
 	tree  Tree
 	log   *slog.Logger
 	step  func(string)
+	watch Observer
 
 	mu      sync.RWMutex
 	tenants map[TenantID]*tenant
@@ -54,7 +57,10 @@ func NewLedger(s Store, v Vault, o Options) *Ledger {
 	if o.Tree == nil {
 		o.Tree = noTree{}
 	}
-	return &Ledger{store: s, vault: v, tree: o.Tree, log: o.Log, step: o.Step, tenants: map[TenantID]*tenant{}}
+	if o.Observer == nil {
+		o.Observer = unobserved{}
+	}
+	return &Ledger{store: s, vault: v, tree: o.Tree, log: o.Log, step: o.Step, watch: o.Observer, tenants: map[TenantID]*tenant{}}
 }
 
 // Open reads a tenant's ledger: every row is checked against its leaf and the
@@ -264,7 +270,9 @@ func (l *Ledger) fresh(ctx context.Context, id TenantID) (*tenant, Head, error) 
 	t.mu.RLock()
 	before := t.applied
 	t.mu.RUnlock()
+	_, end := l.watch.Begin(ctx, StepHead)
 	head, err := l.store.Head(ctx, id)
+	end(err)
 	if err != nil {
 		return nil, Head{}, asUnavailable(err)
 	}

@@ -178,6 +178,7 @@ func (l *Ledger) Judge(ctx context.Context, id TenantID, head Head, rule Rule, d
 	out := make([]Decision, len(docs))
 	for i, d := range docs {
 		out[i] = t.judge(rule, d, head.Now)
+		l.watch.Decided(out[i].Reason)
 	}
 	return out, nil
 }

@@ -200,7 +200,9 @@ func (l *Ledger) commit(ctx context.Context, t *tenant, batch []*write) error {
 		}
 		l.step("slots.synced") // a crash here leaves slots that no row names: wiped at the next start
 		b := builder{l: l, t: t, fresh: fresh}
-		err = l.store.Append(ctx, t.id, func(head Head) (Batch, error) { return b.prepare(ctx, head, batch) })
+		within, end := l.watch.Begin(ctx, StepAppend)
+		err = l.store.Append(within, t.id, func(head Head) (Batch, error) { return b.prepare(within, head, batch) })
+		end(err)
 		if err == nil {
 			return l.finish(t, &b)
 		}
@@ -334,7 +336,10 @@ func (l *Ledger) finish(t *tenant, b *builder) error {
 	}
 	t.mu.Unlock()
 	if len(recs) > 0 {
-		if err := l.vault.AppendJournal(t.id, recs); err != nil {
+		_, end := l.watch.Begin(context.Background(), StepJournal)
+		err := l.vault.AppendJournal(t.id, recs)
+		end(err)
+		if err != nil {
 			l.shut(t, ErrJournal)
 			return ErrJournal
 		}

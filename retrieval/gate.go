@@ -32,6 +32,13 @@ type gate struct {
 // hits turns what an index found into hits, in order, without those that may
 // not leave.
 func (g *gate) hits(ctx context.Context, found []Found) ([]Hit, error) {
+	ctx, end := g.Observer.Begin(ctx, StepGate)
+	hits, err := g.pass(ctx, found)
+	end(err)
+	return hits, err
+}
+
+func (g *gate) pass(ctx context.Context, found []Found) ([]Hit, error) {
 	refs := make([]PassageRef, len(found))
 	for i, f := range found {
 		refs[i] = f.Ref
@@ -149,6 +156,7 @@ func (g *gate) openAll(ctx context.Context, refs []PassageRef, rows map[DocNum]*
 // dropped counts what an index should not have returned. Only why is told.
 func (g *gate) dropped(why string) {
 	g.Log.Warn("second gate dropped a hit", "reason", why)
+	g.Observer.Dropped(why)
 }
 
 // recheck asks the ledger's newest state about every passage's people.

@@ -24,6 +24,16 @@ const maxAttempts = 8
 // start; after it, the documents are there and the repeat of the request finds
 // them unchanged.
 func (s *Service) Ingest(ctx context.Context, c Caller, collection string, docs []Submission, once consent.Once) (Ingested, error) {
+	ctx, end := s.Observer.Begin(ctx, StepIngest)
+	out, err := s.ingest(ctx, c, collection, docs, once)
+	end(err)
+	for _, r := range out.Results {
+		s.Observer.Ingested(r.Status)
+	}
+	return out, err
+}
+
+func (s *Service) ingest(ctx context.Context, c Caller, collection string, docs []Submission, once consent.Once) (Ingested, error) {
 	col, err := s.collection(ctx, c, collection)
 	if err != nil {
 		return Ingested{}, err
@@ -134,6 +144,7 @@ type intake struct {
 	at     consent.Time // provenance: when, and which batch
 	batch  string
 
+	chosen     bool // col has a pin that is not saved yet
 	remembered bool
 }
 
@@ -220,10 +231,13 @@ func (in *intake) store(ctx context.Context, jobs []*job) error {
 	if err != nil {
 		return err
 	}
-	if err := in.pin(ctx, changed); err != nil {
+	if err := in.choose(changed); err != nil {
 		return err
 	}
 	if changed, err = in.prepare(ctx, changed); err != nil {
+		return err
+	}
+	if err := in.pin(ctx, changed); err != nil {
 		return err
 	}
 	if err := in.attest(ctx, changed); err != nil {

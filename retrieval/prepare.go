@@ -108,51 +108,33 @@ func (v Visibility) check() error {
 	return nil
 }
 
-// pin settles, at a collection's first document, what makes its vectors and
-// terms, and refuses documents that do not fit it. The first document is the
-// first that can be stored under what it would pin: one that is invalid must
-// not decide for those that come after it.
-func (in *intake) pin(ctx context.Context, jobs []*job) error {
+// choose settles, for a collection without documents, what shall make its
+// vectors and terms, and refuses documents that do not fit it. The first
+// document that can be stored under what it would choose decides: one that is
+// invalid must not decide for those that come after it.
+func (in *intake) choose(jobs []*job) error {
 	if len(jobs) == 0 || in.col.pinned() {
 		return in.fits()
 	}
-	sh, err := in.shelf(ctx, in.caller.Tenant)
-	if err != nil {
-		return err
-	}
-	sh.intake.Lock()
-	defer sh.intake.Unlock()
-	sh.mu.RLock()
-	cur := sh.byID[in.col.ID]
-	sh.mu.RUnlock()
-	if cur == nil {
-		return ErrNotFound
-	}
-	if cur.pinned() { // another ingest was first
-		in.col = cur
-		return in.fits()
-	}
+	empty := *in.col
 	for i, j := range jobs {
-		col, err := in.pinnedBy(*cur, j.doc)
+		col, err := in.chosenBy(empty, j.doc)
 		if err != nil {
 			return err
 		}
 		_, unfit := partsOf(&col, j.doc)
-		if unfit == nil {
-			err = in.saveCollection(ctx, in.caller.Tenant, sh, col)
-		}
 		if i == 0 || unfit == nil { // where none fits, this is what each is told of
-			in.col = &col
+			in.col, in.chosen = &col, unfit == nil
 		}
-		if err != nil || unfit == nil {
-			return err
+		if unfit == nil {
+			return nil
 		}
 	}
 	return nil
 }
 
-// pinnedBy returns a collection as a document would pin it.
-func (in *intake) pinnedBy(col Collection, d *Document) (Collection, error) {
+// chosenBy returns a collection as a document would pin it.
+func (in *intake) chosenBy(col Collection, d *Document) (Collection, error) {
 	col.Analyser = Analyser
 	if vector := d.vector(); vector != nil {
 		dim := len(vector)
@@ -168,6 +150,43 @@ func (in *intake) pinnedBy(col Collection, d *Document) (Collection, error) {
 	}
 	col.Embedder = e.Identity()
 	return col, nil
+}
+
+// pin makes the choice the collection's own, once its first documents have
+// vectors: an embedder that fails has pinned nothing. ErrConflict when another
+// ingest was first: the documents are worked on again under its choice.
+func (in *intake) pin(ctx context.Context, jobs []*job) error {
+	if !in.chosen || len(jobs) == 0 {
+		return nil
+	}
+	sh, err := in.shelf(ctx, in.caller.Tenant)
+	if err != nil {
+		return err
+	}
+	sh.intake.Lock()
+	defer sh.intake.Unlock()
+	sh.mu.RLock()
+	cur := sh.byID[in.col.ID]
+	sh.mu.RUnlock()
+	if cur == nil {
+		return ErrNotFound
+	}
+	chosen := *in.col
+	in.chosen = false
+	if cur.pinned() {
+		in.col = cur
+		if cur.Embedder == chosen.Embedder && cur.Analyser == chosen.Analyser {
+			return nil
+		}
+		return ErrConflict
+	}
+	col := *cur
+	col.Embedder, col.Analyser = chosen.Embedder, chosen.Analyser
+	if err := in.saveCollection(ctx, in.caller.Tenant, sh, col); err != nil {
+		return err
+	}
+	in.col = &col
+	return nil
 }
 
 // fits reports whether this gateway has what the collection is pinned to.
@@ -307,12 +326,14 @@ func (in *intake) embed(ctx context.Context, texts []string) ([][]float32, error
 	if err != nil {
 		return nil, err
 	}
-	return embedUnit(ctx, e, texts)
+	return in.embedUnit(ctx, e, texts)
 }
 
 // embedUnit embeds texts and checks what came back.
-func embedUnit(ctx context.Context, e Embedder, texts []string) ([][]float32, error) {
+func (s *Service) embedUnit(ctx context.Context, e Embedder, texts []string) ([][]float32, error) {
+	ctx, end := s.Observer.Begin(ctx, StepEmbed)
 	vectors, err := e.Embed(ctx, texts)
+	end(err)
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,16 @@ const maxRounds = 4
 // re-check every hit, answer. A hit that the second gate drops makes the
 // search start over under a new permit, so that the answer is not shortened.
 func (s *Service) Search(ctx context.Context, c Caller, collection string, r SearchRequest) (Answer, error) {
+	ctx, end := s.Observer.Begin(ctx, StepSearch)
+	answer, err := s.search(ctx, c, collection, r)
+	end(err)
+	if err == nil {
+		s.Observer.Searched(answer.Mode, answer.Privacy.Completeness)
+	}
+	return answer, err
+}
+
+func (s *Service) search(ctx context.Context, c Caller, collection string, r SearchRequest) (Answer, error) {
 	permit, err := s.permit(ctx, c.Tenant, r.Purpose, r.MinPosition)
 	if err != nil {
 		return Answer{}, err
@@ -69,7 +79,10 @@ func (s *Service) round(ctx context.Context, c Caller, col *Collection, permit c
 	}
 	var found []Found
 	if col.pinned() {
-		if found, err = s.Index.Search(ctx, permit, q); err != nil {
+		within, end := s.Observer.Begin(ctx, StepIndex)
+		found, err = s.Index.Search(within, permit, q)
+		end(err)
+		if err != nil {
 			return false, err
 		}
 	}
@@ -119,6 +132,11 @@ func (s *Service) query(ctx context.Context, c Caller, col *Collection, r Search
 	if q.Mode, err = chooseMode(col, r); err != nil {
 		return q, err
 	}
+	if col.pinned() {
+		if err := s.madeBy(col, q.Mode); err != nil {
+			return q, err
+		}
+	}
 	if q.Mode != ModeVector {
 		k, err := s.keys(c.Tenant)
 		if err != nil {
@@ -130,6 +148,20 @@ func (s *Service) query(ctx context.Context, c Caller, col *Collection, r Search
 		q.Vector, err = s.queryVector(ctx, col, r)
 	}
 	return q, err
+}
+
+// madeBy refuses a mode whose ranking this gateway cannot make as the
+// collection was made: ErrEmbedderMismatch, also when the query's vector was
+// supplied, and for terms of another analyser.
+func (s *Service) madeBy(col *Collection, m Mode) error {
+	if m != ModeVector && col.Analyser != Analyser {
+		return ErrEmbedderMismatch
+	}
+	if m == ModeKeyword || col.Embedder.Name == ClientEmbedder {
+		return nil
+	}
+	_, err := s.embedder(col)
+	return err
 }
 
 // maxQuery is the longest query in bytes.
@@ -185,7 +217,7 @@ func (s *Service) queryVector(ctx context.Context, col *Collection, r SearchRequ
 	if err != nil {
 		return nil, err
 	}
-	vectors, err := embedUnit(ctx, e, []string{r.Query})
+	vectors, err := s.embedUnit(ctx, e, []string{r.Query})
 	if err != nil {
 		return nil, err
 	}

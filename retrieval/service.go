@@ -10,7 +10,7 @@ import (
 	"github.com/assent-gateway/assent/internal/seal"
 )
 
-// Deps are what a Service is made of. All but Log and Step are required.
+// Deps are what a Service is made of. All but Log, Step and Observer are required.
 type Deps struct {
 	Ledger    *consent.Ledger
 	Catalogue Catalogue
@@ -23,6 +23,8 @@ type Deps struct {
 	// Step is called after every durable step of a write, by name:
 	// "slots.synced", "tx.committed", "applied". Tests kill the process there.
 	Step func(string)
+	// Observer is told what the service does; nil: nobody.
+	Observer Observer
 }
 
 // Keys are a tenant's keys for what is not a person's own.
@@ -68,6 +70,9 @@ func NewService(d Deps) *Service {
 	}
 	if d.Step == nil {
 		d.Step = func(string) {}
+	}
+	if d.Observer == nil {
+		d.Observer = unobserved{}
 	}
 	return &Service{Deps: d, tenants: map[consent.TenantID]*shelf{}}
 }

@@ -30,11 +30,12 @@ type config struct {
 	policyFile     string
 	log            gateway.LogConfig
 	kms            kmsSettings
+	outside        outside
 	allow          map[string]bool // overrides, by name
 }
 
 // settings are the names that serve knows, and what each means.
-var settings = []struct{ env, flag, usage string }{
+var settings = append([]setting{
 	{"ASSENT_ADDR", "addr", "listen `address`"},
 	{"ASSENT_TLS_CERT", "tls-cert", "TLS certificate `file`, needed off loopback"},
 	{"ASSENT_TLS_KEY", "tls-key", "TLS key `file`"},
@@ -52,14 +53,15 @@ var settings = []struct{ env, flag, usage string }{
 	{"ASSENT_KMS_TOKEN_FILE", "kms-token-file", "`file` with the bearer token for the key service"},
 	{"ASSENT_ALLOW_PLAINTEXT", "", "1: serve off loopback without TLS"},
 	{"ASSENT_ALLOW_VAULT_INSIDE", "", "1: allow the vault inside the data directory"},
-}
+}, outsideSettings...)
+
+type setting struct{ env, flag, usage string }
 
 // later are settings of the wire contract that this version cannot honour:
 // better refused than ignored.
 var later = []string{
-	"ASSENT_METRICS_ADDR", "ASSENT_VAULT_URL", "ASSENT_POSTGRES_URL",
+	"ASSENT_VAULT_URL", "ASSENT_POSTGRES_URL",
 	"ASSENT_WEAVIATE_URL", "ASSENT_WEAVIATE_GRPC", "ASSENT_WEAVIATE_API_KEY",
-	"ASSENT_EMBEDDINGS_URL", "ASSENT_EMBEDDINGS_KEY", "ASSENT_EMBEDDINGS_MODEL", "ASSENT_EMBEDDINGS_DIMENSIONS",
 	"ASSENT_KAFKA_BROKERS", "ASSENT_AMQP_URL", "ASSENT_OIDC_ISSUER", "ASSENT_OIDC_AUDIENCE",
 }
 
@@ -167,6 +169,7 @@ func buildConfig(get func(string) string) (*config, error) {
 			}
 		}
 	}
+	c.outside = readOutside(get, c.allow, mistake)
 	for p := range strings.SplitSeq(get("ASSENT_TRUSTED_PROXIES"), ",") {
 		if p = strings.TrimSpace(p); p == "" {
 			continue
@@ -262,6 +265,7 @@ func (c *config) print(w io.Writer) {
 		webhook = "(set, hidden)" // it may carry a secret
 	}
 	fmt.Fprintf(w, "  ASSENT_CHECKPOINT_WEBHOOK  %s\n", webhook)
+	c.outside.print(w)
 	for name := range c.allow {
 		fmt.Fprintf(w, "  %s  1 (an override)\n", name)
 	}

@@ -71,6 +71,7 @@ func commands() []command {
 		{"search", "search a collection", search},
 		{"consent", "record, show or import consent", consentCommand},
 		{"keys", "create, list or revoke API keys", keys},
+		{"health", "say whether the gateway is alive, by the exit status", health},
 		{"vault", "rotate, back up or restore the keys of a stopped gateway", vaultCommand},
 	}
 }

@@ -36,19 +36,31 @@ func serve(ctx context.Context, args []string, getenv func(string) string, stdou
 		return fmt.Errorf("listen on %s: %w; another address can be set with ASSENT_ADDR or --addr", cfg.addr, err)
 	}
 	defer listener.Close()
+	log := logging.New(stderr, nil, gateway.Sentinels()...)
+	w, err := watch(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	defer w.stop()
+	embedders, err := embedders(cfg)
+	if err != nil {
+		return err
+	}
 	g, err := gateway.Open(ctx, gateway.Config{
 		DataDir: cfg.data, VaultDir: cfg.vault, AllowVaultInside: cfg.allow["ASSENT_ALLOW_VAULT_INSIDE"],
 		AdminKey: cfg.adminKey, Policy: cfg.policy, TransparencyLog: cfg.log,
 		KMS: cfg.kms.service, KMSKey: cfg.kms.key,
-		Log: logging.New(stderr, nil, gateway.Sentinels()...),
+		Log: log, Telemetry: w.telemetry, MetricsHere: cfg.metricsHere(),
+		Embedders: embedders, RateLimit: cfg.outside.rateLimit,
 	})
 	if err != nil {
 		return err
 	}
 	defer g.Close()
 	server := httpapi.Server(cfg.addr, g.Handler())
+	served := make(chan error, 2)
+	w.serve(stdout, served)
 	greet(stdout, cfg, g, listener.Addr())
-	served := make(chan error, 1)
 	go func() {
 		if cfg.tlsCert != "" {
 			served <- server.ServeTLS(listener, cfg.tlsCert, cfg.tlsKey)

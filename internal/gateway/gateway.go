@@ -38,6 +38,7 @@ import (
 	"github.com/assent-gateway/assent/internal/localembed"
 	"github.com/assent-gateway/assent/internal/seal"
 	"github.com/assent-gateway/assent/internal/sqlite"
+	"github.com/assent-gateway/assent/internal/telemetry"
 	"github.com/assent-gateway/assent/internal/translog"
 	"github.com/assent-gateway/assent/internal/vault"
 	"github.com/assent-gateway/assent/retrieval"
@@ -73,6 +74,14 @@ type Config struct {
 	KMS              vault.KMS // nil: the epoch key rests in the vault
 	KMSKey           string    // the KMS's key that wraps new epoch keys
 	Log              *slog.Logger
+	// Embedders is the embedder in use; nil: the local one.
+	Embedders retrieval.Embedders
+	// Telemetry observes everything; nil: nothing does.
+	Telemetry *telemetry.Telemetry
+	// MetricsHere serves /metrics beside the rest of the HTTP interface.
+	MetricsHere bool
+	// RateLimit is how many requests a second one API key may make; 0: any.
+	RateLimit float64
 
 	// For tests: the database's clock, and what is called before and after
 	// durable steps (see sqlite.Options, vault.Options, consent.Options).
@@ -80,8 +89,6 @@ type Config struct {
 	DBFault    func(op string) error
 	VaultFault func(op string) error
 	Step       func(string)
-	// Embedders stands in for the local embedder.
-	Embedders retrieval.Embedders
 	// WrapIndex puts something between the service and the index.
 	WrapIndex func(retrieval.Index) retrieval.Index
 }
@@ -105,7 +112,8 @@ type Gateway struct {
 
 	lost atomic.Bool // the database lacks a tenant whose journal the vault has
 
-	stopLog func() // nil before it runs
+	stopLog   func() // nil before it runs
+	stopWatch func() error
 
 	closed atomic.Bool
 }
@@ -135,7 +143,7 @@ func Open(ctx context.Context, cfg Config) (g *Gateway, err error) {
 		return g, err
 	}
 	g.runLog()
-	return g, nil
+	return g, g.observe()
 }
 
 func (c *Config) defaults() {
@@ -269,7 +277,9 @@ func (g *Gateway) wire() error {
 	if err := g.newLog(); err != nil {
 		return err
 	}
-	g.Ledger = consent.NewLedger(g.db, g.vault.Consent(), consent.Options{Log: g.cfg.Log, Tree: g.Tree, Step: g.cfg.Step})
+	g.Ledger = consent.NewLedger(g.db, g.vault.Consent(), consent.Options{
+		Log: g.cfg.Log, Tree: g.Tree, Step: g.cfg.Step, Observer: g.cfg.Telemetry.Ledger(),
+	})
 	g.index = embedded.New(nil, embedded.Options{})
 	var embedders retrieval.Embedders = localembed.Embedders{}
 	if g.cfg.Embedders != nil {
@@ -282,6 +292,7 @@ func (g *Gateway) wire() error {
 	g.Retrieval = retrieval.NewService(retrieval.Deps{
 		Ledger: g.Ledger, Catalogue: g.db, Index: index, Records: g.vault.Records(),
 		Embedders: embedders, Keys: g.vault.CatalogueKeys, Log: g.cfg.Log, Step: g.cfg.Step,
+		Observer: g.cfg.Telemetry.Retrieval(),
 	})
 	g.index.SetVectors(g.Retrieval)
 	g.Credentials = credential.NewService(g.db, g.vault.System(), credential.WithBootstrap(DefaultTenant, g.AdminKey),
@@ -429,6 +440,9 @@ func (g *Gateway) Close() error {
 		return nil
 	}
 	var errs []error
+	if g.stopWatch != nil {
+		errs = append(errs, g.stopWatch())
+	}
 	if g.stopLog != nil {
 		g.stopLog() // what it did not sign for, the next start does
 	}
@@ -446,7 +460,9 @@ func (g *Gateway) Close() error {
 
 // Handler returns the gateway's HTTP interface.
 func (g *Gateway) Handler() http.Handler {
+	metrics, observer := g.watchHTTP()
 	return httpapi.New(httpapi.Deps{
+		Metrics: metrics, Observer: observer, RateLimit: g.cfg.RateLimit,
 		Ledger: g.Ledger, Retrieval: g.Retrieval, Credentials: g.Credentials,
 		Tenants: g, Tree: g.Tree, PublicLog: g.cfg.TransparencyLog.Public, Ready: g.Ready, Log: g.cfg.Log,
 		Outages: []error{sqlite.ErrClosed, sqlite.ErrBusy, sqlite.ErrFull, sqlite.ErrCorrupt, sqlite.ErrOther},

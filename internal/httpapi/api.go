@@ -3,6 +3,7 @@ package httpapi
 import (
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/gin-gonic/gin"
 )
@@ -10,7 +11,8 @@ import (
 // api is what handlers share.
 type api struct {
 	Deps
-	locks keyLocks
+	locks   keyLocks
+	limiter *limiter
 }
 
 // New returns the gateway's HTTP interface.
@@ -25,7 +27,13 @@ func engine(d Deps) *gin.Engine {
 	if gin.Mode() == gin.DebugMode {
 		gin.SetMode(gin.ReleaseMode)
 	}
-	a := &api{Deps: d}
+	if d.Observer == nil {
+		d.Observer = unobserved{}
+	}
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	a := &api{Deps: d, limiter: newLimiter(d.RateLimit, d.Now)}
 	e := gin.New()
 	e.RedirectTrailingSlash = false // a redirect repeats the path
 	e.HandleMethodNotAllowed = true
@@ -57,6 +65,9 @@ func (a *api) serve(rt route) gin.HandlerFunc {
 func (c *call) run() error {
 	if c.route.need.level != public {
 		if err := c.authenticate(); err != nil {
+			return err
+		}
+		if err := c.limit(); err != nil {
 			return err
 		}
 		if err := c.route.need.check(&c.key); err != nil {

@@ -19,7 +19,7 @@ func path(template string) string {
 // 403, whatever the body; with one of its own neither.
 func TestEveryRouteNeedsItsScope(t *testing.T) {
 	t.Parallel()
-	s := open(t)
+	s := open(t, metricsHere(t))
 	s.collection(t, "mail")
 	for _, l := range httpapi.Table() {
 		if l.Scope == "public" {

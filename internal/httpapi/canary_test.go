@@ -41,6 +41,7 @@ func probes() []probe {
 	nd := []string{"Content-Type: application/x-ndjson"}
 	out := []probe{
 		{"GET /healthz", "/healthz", "", nil}, {"GET /readyz", "/readyz", "", nil}, {"GET /openapi.yaml", "/openapi.yaml", "", nil},
+		{"GET /metrics", "/metrics", "", nil},
 		{"POST /v1/tenants", "/v1/tenants", `{"name":"` + mark + `"}`, nil},
 		{"POST /v1/keys", "/v1/keys", `{"name":"` + mark + `","scopes":["search"],"purposes":["embedding"],"collections":["` + mark + `"],"namespaces":["` + mark + `"],"expires_at":"2099-01-01T00:00:00Z"}`, nil},
 		{"GET /v1/keys", "/v1/keys", "", nil},
@@ -162,7 +163,8 @@ func TestTheGatewaySaysNothingOfItsRequests(t *testing.T) {
 	}
 	t.Run("success", func(t *testing.T) {
 		t.Parallel()
-		s := open(t)
+		c := collect(t)
+		s := open(t, c.watch)
 		s.says(t, "granted", "user:"+mark)
 		for _, p := range all {
 			a := s.do(t, p.method(), p.path, p.body, p.all()...)
@@ -174,10 +176,13 @@ func TestTheGatewaySaysNothingOfItsRequests(t *testing.T) {
 		if !strings.Contains(s.logs.String(), `"route":"/v1/collections/:c/search"`) {
 			t.Error("the access log is empty, so the test shows nothing")
 		}
+		c.silent(t, "success", "/v1/collections/:c/search", "search", "permit", "head_read", "embed", "index", "second_gate",
+			"ingest", "ledger_append", "journal", "checkpoint", "stored", "hybrid", "granted")
 	})
 	t.Run("bad input", func(t *testing.T) {
 		t.Parallel()
-		s := open(t)
+		c := collect(t)
+		s := open(t, c.watch)
 		s.do(t, "PUT", "/v1/collections/"+mark, `{"default_visibility":"tenant"}`).is(201)
 		n := 0
 		for _, p := range all {
@@ -208,17 +213,19 @@ func TestTheGatewaySaysNothingOfItsRequests(t *testing.T) {
 		if n < 1000 {
 			t.Errorf("only %d wrong bodies", n)
 		}
+		c.silent(t, "bad input", "400")
 	})
 	t.Run("fault", func(t *testing.T) {
 		t.Parallel()
-		s := open(t)
+		c := collect(t)
+		s := open(t, c.watch)
 		s.says(t, "granted", "user:"+mark)
 		s.do(t, "PUT", "/v1/collections/"+mark, `{"default_visibility":"tenant"}`).is(201)
 		s.Close()
 		for _, p := range all {
 			a := s.do(t, p.method(), p.path, p.body, p.all()...)
 			switch {
-			case p.route == "GET /healthz", p.route == "GET /openapi.yaml", p.route == "GET /v1/log/key", a.status == 503:
+			case p.route == "GET /healthz", p.route == "GET /openapi.yaml", p.route == "GET /metrics", p.route == "GET /v1/log/key", a.status == 503:
 			case a.status < 300 && strings.HasPrefix(p.route, "GET /v1/collections"): // in memory, and nothing of a document
 			case string(a.body) == "{\"granted\":false}\n" && strings.Contains(p.path+p.body, mark+`"`) || strings.HasSuffix(p.path, mark): // what is no type, nobody granted
 			default:
@@ -226,11 +233,12 @@ func TestTheGatewaySaysNothingOfItsRequests(t *testing.T) {
 			}
 			s.silent(t, p.route, a)
 		}
+		c.silent(t, "fault", "503", "unavailable")
 	})
 	t.Run("panic", func(t *testing.T) {
 		t.Parallel()
 		for _, p := range all {
-			if strings.Contains(p.route, " /consent") || p.route == "GET /healthz" || p.route == "GET /openapi.yaml" {
+			if strings.Contains(p.route, " /consent") || p.route == "GET /healthz" || p.route == "GET /openapi.yaml" || p.route == "GET /metrics" {
 				continue // the same handlers again, or none that calls anything
 			}
 			panics(t, p)
@@ -242,7 +250,10 @@ func TestTheGatewaySaysNothingOfItsRequests(t *testing.T) {
 func panics(t *testing.T, p probe) {
 	t.Helper()
 	var armed atomic.Bool
+	exported := collect(t)
+	defer exported.silent(t, p.route, "500")
 	s := open(t, func(c *gateway.Config) {
+		exported.watch(c)
 		c.Now = func() time.Time {
 			if armed.Load() {
 				panic(fmt.Errorf("a panic about %s", mark))
@@ -261,7 +272,8 @@ func panics(t *testing.T, p probe) {
 	s.silent(t, p.route, a)
 	if a.status != 500 { // it did not ask the clock: then its key's store panics
 		h := httpapi.New(httpapi.Deps{
-			Ledger: s.Ledger, Retrieval: s.Retrieval, Tenants: s, Ready: s.Ready, Log: logging.New(s.logs, slog.LevelDebug),
+			Observer: exported.tel.HTTP(),
+			Ledger:   s.Ledger, Retrieval: s.Retrieval, Tenants: s, Ready: s.Ready, Log: logging.New(s.logs, slog.LevelDebug),
 			Credentials: credential.NewService(panicking{}, seal.NewKey()),
 		})
 		s.Handler = h

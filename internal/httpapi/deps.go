@@ -3,6 +3,8 @@ package httpapi
 import (
 	"context"
 	"log/slog"
+	"net/http"
+	"time"
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/internal/credential"
@@ -10,7 +12,8 @@ import (
 	"github.com/assent-gateway/assent/retrieval"
 )
 
-// Deps are what the HTTP interface is made of. All but Log are required.
+// Deps are what the HTTP interface is made of. What stands below Outages may be
+// left out.
 type Deps struct {
 	Ledger      *consent.Ledger
 	Retrieval   *retrieval.Service
@@ -21,11 +24,38 @@ type Deps struct {
 	PublicLog bool
 	// Ready says whether the gateway may serve, and why not.
 	Ready func(context.Context) error
-	// Log is one of internal/logging: what is not on its list is dropped.
-	Log *slog.Logger
 	// Outages are errors of adapters that mean a dependency failed: 503.
 	Outages []error
+
+	// Log is one of internal/logging: what is not on its list is dropped.
+	Log *slog.Logger
+	// Metrics serves /metrics; nil: it is not there.
+	Metrics http.Handler
+	// Observer is told of requests; nil: nobody.
+	Observer Observer
+	// RateLimit is how many requests a second one API key may make; 0: any.
+	RateLimit float64
+	// Now is the clock of the limit; nil: time.Now.
+	Now func() time.Time
 }
+
+// An Observer is told of requests, for metrics and traces: by method and the
+// template of the route, never of path, header, query, body or key.
+type Observer interface {
+	// Request says that a request begins; the function it returns is called
+	// once, with its status. The context is for what happens within.
+	Request(ctx context.Context, method, route string) (context.Context, func(status int))
+	// Limited says that a request was answered 429.
+	Limited(route string)
+}
+
+// unobserved hears nothing.
+type unobserved struct{}
+
+func (unobserved) Request(ctx context.Context, _, _ string) (context.Context, func(int)) {
+	return ctx, func(int) {}
+}
+func (unobserved) Limited(string) {}
 
 // A TenantMaker makes tenants.
 type TenantMaker interface {

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -90,3 +91,17 @@ func (l *Locks) Lock(ctx context.Context, key [32]byte) (func(), error) { return
 
 // Held is how many keys somebody holds or waits for.
 func (l *Locks) Held() int { return len(l.l.held) }
+
+// Limiter is the limit of keys.
+type Limiter struct{ l *limiter }
+
+// NewLimiter returns one.
+func NewLimiter(perSecond float64, now func() time.Time) *Limiter {
+	return &Limiter{newLimiter(perSecond, now)}
+}
+
+// Take is limiter.take.
+func (l *Limiter) Take(key string, oracle bool) time.Duration { return l.l.take(key, oracle) }
+
+// Len is how many keys are remembered.
+func (l *Limiter) Len() int { return len(l.l.keys) }

@@ -59,6 +59,7 @@ func TestEveryRouteThatReturnsTextPassesBothGates(t *testing.T) {
 		"GET /healthz":                            noText,
 		"GET /readyz":                             noText,
 		"GET /openapi.yaml":                       noText,
+		"GET /metrics":                            noText,
 		"POST /v1/tenants":                        noText,
 		"POST /v1/keys":                           noText,
 		"GET /v1/keys":                            noText,

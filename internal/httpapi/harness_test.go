@@ -22,6 +22,7 @@ import (
 	"github.com/assent-gateway/assent/internal/gateway"
 	"github.com/assent-gateway/assent/internal/httpapi"
 	"github.com/assent-gateway/assent/internal/logging"
+	"github.com/assent-gateway/assent/internal/telemetry"
 )
 
 const operator = "assent_operator_of_the_tests"
@@ -68,6 +69,16 @@ func open(t testing.TB, change ...func(*gateway.Config)) *server {
 	t.Cleanup(func() { g.Close() })
 	s.Gateway, s.Handler, s.spec = g, g.Handler(), loadSpec(t)
 	return s
+}
+
+// metricsHere opens a gateway that serves its metrics beside the rest.
+func metricsHere(t testing.TB) func(*gateway.Config) {
+	t.Helper()
+	tel, err := telemetry.New(t.Context(), telemetry.Config{Routes: httpapi.Templates()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(c *gateway.Config) { c.Telemetry, c.MetricsHere = tel, true }
 }
 
 func loadSpec(t testing.TB) *openapi3.T {

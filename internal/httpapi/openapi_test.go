@@ -39,6 +39,9 @@ func TestRoutesAreTheTablesAndOpenAPIs(t *testing.T) {
 			if !slices.Contains([]string{"public"}, stated[method+" "+path]) && op.Responses.Value("401") == nil {
 				t.Errorf("%s %s does not promise 401", method, path)
 			}
+			if op.Responses.Value("401") != nil && op.Responses.Value("429") == nil {
+				t.Errorf("%s %s does not promise 429", method, path)
+			}
 		}
 	}
 	slices.Sort(served)

@@ -62,6 +62,7 @@ var table = []struct {
 	{retrieval.ErrKeyGone, errNoRoute},
 	{retrieval.ErrModeUnavailable, newProblem(http.StatusBadRequest, "mode_unavailable", "The collection cannot be searched in that mode")},
 	{retrieval.ErrEmbedderMismatch, newProblem(http.StatusConflict, "embedder_mismatch", "The collection was built with another embedder")},
+	{retrieval.ErrEmbedder, errDependency},
 	{retrieval.ErrPosition, newProblem(http.StatusConflict, "position_not_reached", "The position asked for was not reached in time")},
 	{translog.ErrPending, newProblem(http.StatusConflict, "position_not_reached", "The position asked for was not reached in time")},
 	{translog.ErrNotFound, errNoRoute},

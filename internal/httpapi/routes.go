@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/assent-gateway/assent/internal/credential"
 )
@@ -73,6 +74,7 @@ func (a *api) routes() []route {
 		{get, "/healthz", everybody, nil, (*call).health},
 		{get, "/readyz", everybody, nil, (*call).ready},
 		{get, "/openapi.yaml", everybody, nil, (*call).openAPI},
+		{get, "/metrics", everybody, nil, (*call).metrics},
 
 		{post, "/v1/tenants", operator, nil, (*call).createTenant},
 		{post, "/v1/keys", admin, nil, (*call).createKey},
@@ -108,6 +110,17 @@ func (a *api) routes() []route {
 			route{get, prefix + "/:user/history", read, []string{"limit", "cursor"}, (*call).history},
 			route{get, prefix + "/:user/:type", read, nil, (*call).getGranted},
 		)
+	}
+	return out
+}
+
+// Templates are the paths of all routes, as access log and metrics name them.
+func Templates() []string {
+	var out []string
+	for _, rt := range (&api{}).routes() {
+		if !slices.Contains(out, rt.path) {
+			out = append(out, rt.path)
+		}
 	}
 	return out
 }

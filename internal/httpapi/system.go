@@ -34,3 +34,12 @@ func (c *call) openAPI() error {
 	c.answer(http.StatusOK, "application/yaml", openAPI)
 	return nil
 }
+
+// metrics answers Prometheus, where the gateway serves metrics on this listener.
+func (c *call) metrics() error {
+	if c.Metrics == nil {
+		return errNoRoute
+	}
+	c.Metrics.ServeHTTP(c.w, c.r)
+	return nil
+}

@@ -22,6 +22,12 @@ func (a *api) watch(g *gin.Context) {
 	h := g.Writer.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
+	method := g.Request.Method
+	if !slices.Contains(methods, method) {
+		method = "other"
+	}
+	ctx, end := a.Observer.Request(g.Request.Context(), method, template(g))
+	g.Request = g.Request.WithContext(ctx)
 	defer func() {
 		p := recover()
 		aborted := p == http.ErrAbortHandler
@@ -31,10 +37,7 @@ func (a *api) watch(g *gin.Context) {
 				a.fail(g.Writer, errInternal)
 			}
 		}
-		method := g.Request.Method
-		if !slices.Contains(methods, method) {
-			method = "other"
-		}
+		end(g.Writer.Status())
 		a.Log.Info("request", "method", method, "route", template(g), "status", g.Writer.Status(),
 			"bytes", max(0, g.Writer.Size()), "duration", time.Since(start))
 		if aborted {

@@ -30,15 +30,17 @@ var mayImport = map[string]string{
 	"internal/translog":   "std consent github.com/transparency-dev/merkle golang.org/x/mod/sumdb/note golang.org/x/sync/errgroup",
 
 	// adapters
-	"internal/announce":   "std",
-	"internal/embedded":   "std consent retrieval golang.org/x/sys/cpu",
-	"internal/httpapi":    "std consent retrieval internal/credential internal/translog github.com/gin-gonic/gin github.com/go-json-experiment/json golang.org/x/text",
-	"internal/localembed": "std retrieval",
-	"internal/postgres":   "std consent retrieval internal/credential internal/seal internal/translog github.com/jackc/pgx/v5 golang.org/x/sys",
-	"internal/sqlite":     "std consent retrieval internal/credential internal/seal internal/translog modernc.org/sqlite",
-	"internal/testpg":     "std github.com/jackc/pgx/v5 golang.org/x/sys",
-	"internal/vault":      "std consent retrieval internal/seal internal/translog golang.org/x/crypto/argon2 golang.org/x/sys/unix",
-	"internal/localkms":   "std internal/seal internal/vault",
+	"internal/announce":    "std",
+	"internal/embedded":    "std consent retrieval golang.org/x/sys/cpu",
+	"internal/httpapi":     "std consent retrieval internal/credential internal/translog github.com/gin-gonic/gin github.com/go-json-experiment/json golang.org/x/text golang.org/x/time/rate",
+	"internal/localembed":  "std retrieval",
+	"internal/openaiembed": "std retrieval github.com/sashabaranov/go-openai golang.org/x/sync/errgroup",
+	"internal/postgres":    "std consent retrieval internal/credential internal/seal internal/translog github.com/jackc/pgx/v5 golang.org/x/sys",
+	"internal/sqlite":      "std consent retrieval internal/credential internal/seal internal/translog modernc.org/sqlite",
+	"internal/testpg":      "std github.com/jackc/pgx/v5 golang.org/x/sys",
+	"internal/telemetry":   "std consent retrieval internal/translog go.opentelemetry.io/otel github.com/prometheus/client_golang",
+	"internal/vault":       "std consent retrieval internal/seal internal/translog golang.org/x/crypto/argon2 golang.org/x/sys/unix",
+	"internal/localkms":    "std internal/seal internal/vault",
 
 	// what checks the log from outside: it knows nothing of what writes it
 	"internal/verify":   "std",
@@ -61,24 +63,28 @@ var mayImport = map[string]string{
 var onlyIn = map[string]string{
 	"github.com/gin-gonic/gin": "internal/httpapi",
 	"modernc.org":              "internal/sqlite",
+	"go.opentelemetry.io":      "internal/telemetry",
+	"github.com/prometheus":    "internal/telemetry",
 	"database/sql":             "internal/sqlite",
 	"database/sql/driver":      "internal/sqlite",
 
 	// Domains hear of requests, status codes and sockets from nobody.
-	"net/http": "internal/announce internal/httpapi internal/logging internal/gateway internal/localkms internal/verify cmd/assent",
+	"net/http": "internal/announce internal/httpapi internal/logging internal/gateway internal/localkms internal/openaiembed internal/telemetry internal/verify cmd/assent",
 	"net":      "internal/httpapi internal/logging internal/gateway internal/postgres internal/testpg cmd/assent",
 
 	// Every adapter is known where everything meets, and nowhere else.
-	"internal/announce":   "internal/gateway",
-	"internal/embedded":   "internal/gateway",
-	"internal/gateway":    "cmd/assent",
-	"internal/httpapi":    "internal/gateway cmd/assent",
-	"internal/localembed": "internal/gateway",
-	"internal/postgres":   "",
-	"internal/sqlite":     "internal/gateway",
-	"internal/testpg":     "",
-	"internal/vault":      "internal/gateway internal/localkms internal/storetest cmd/assent",
-	"internal/localkms":   "cmd/assent",
+	"internal/announce":    "internal/gateway",
+	"internal/embedded":    "internal/gateway",
+	"internal/gateway":     "cmd/assent",
+	"internal/httpapi":     "internal/gateway cmd/assent",
+	"internal/localembed":  "internal/gateway",
+	"internal/openaiembed": "internal/gateway cmd/assent",
+	"internal/postgres":    "",
+	"internal/sqlite":      "internal/gateway",
+	"internal/testpg":      "",
+	"internal/telemetry":   "internal/gateway cmd/assent",
+	"internal/vault":       "internal/gateway internal/localkms cmd/assent internal/storetest",
+	"internal/localkms":    "cmd/assent",
 
 	"internal/verify": "cmd/assent-verify",
 
@@ -89,7 +95,7 @@ var onlyIn = map[string]string{
 	"internal/rules":          "",
 
 	// http.Server takes a logger of this kind; it is one that discards.
-	"log": "internal/httpapi",
+	"log": "internal/httpapi internal/telemetry",
 }
 
 // neverIn says what code outside tests never does, and where it may.

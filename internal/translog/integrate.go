@@ -62,7 +62,9 @@ func (l *Log) round(ctx context.Context) bool {
 	g.SetLimit(roundWidth)
 	for _, t := range grown {
 		g.Go(func() error {
-			err := t.integrate(ctx)
+			within, end := l.opt.Begin(ctx)
+			err := t.integrate(within)
+			end(err)
 			if err != nil && ctx.Err() == nil && t.failure() == nil {
 				l.opt.Log.Warn("log not advanced: tried again", "error", err)
 				t.Wake()
@@ -256,7 +258,7 @@ func (t *tree) move(next *growth, c Checkpoint) {
 	defer t.mu.Unlock()
 	t.nodes = append(t.nodes, next.nodes...)
 	next.nodes = nil
-	t.pending = slices.Clone(t.pending[c.Size-t.newest.Size:])
+	t.pending, t.since = slices.Clone(t.pending[c.Size-t.newest.Size:]), time.Now()
 	t.base, t.newest, t.inVault = next, c, c.Text
 }
 

@@ -25,6 +25,9 @@ type Options struct {
 	// Step is called after every durable step that is not the store's or the
 	// vault's own: "log.signed", "log.vaulted", "log.stored", "log.published".
 	Step func(string)
+	// Begin is called when a round begins to bring one tenant's checkpoint up
+	// to its ledger, and what it returns when that ended; nil: nobody is told.
+	Begin func(context.Context) (context.Context, func(error))
 }
 
 const (
@@ -60,6 +63,9 @@ func New(s Store, v Vault, o Options) *Log {
 	}
 	if o.Step == nil {
 		o.Step = func(string) {}
+	}
+	if o.Begin == nil {
+		o.Begin = func(ctx context.Context) (context.Context, func(error)) { return ctx, func(error) {} }
 	}
 	if o.Closed == nil {
 		o.Closed = func(consent.TenantID, error) {}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/assent-gateway/assent/consent"
 )
@@ -22,8 +23,9 @@ type tree struct {
 	replay  *replay // nil once every checkpoint was passed
 	base    *growth // the tree at newest
 	newest  Checkpoint
-	pending []Hash // leaves after newest, as the ledger applied them
-	inVault []byte // newest checkpoint there, as far as we know
+	pending []Hash    // leaves after newest, as the ledger applied them
+	since   time.Time // when the first of them came, by this process's clock
+	inVault []byte    // newest checkpoint there, as far as we know
 	inStore []byte
 	unsure  bool   // whether what we read there is durable
 	nodes   []Node // completed after the store's checkpoint
@@ -120,6 +122,9 @@ func (t *tree) Grow(leaf [32]byte) error {
 		return t.failed
 	}
 	if t.replay == nil {
+		if len(t.pending) == 0 {
+			t.since = time.Now()
+		}
 		t.pending = append(t.pending, leaf)
 		return nil
 	}
