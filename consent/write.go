@@ -193,7 +193,11 @@ func (l *Ledger) commit(ctx context.Context, t *tenant, batch []*write) error {
 	if c := t.closed.Load(); c != nil {
 		return c.err
 	}
+	whole := ctx
 	for {
+		// What names the keys made here commits within their lease.
+		ctx, cancel := context.WithTimeout(whole, KeyLease)
+		defer cancel()
 		fresh, err := l.newcomers(ctx, t, batch)
 		if err != nil {
 			return err
@@ -202,10 +206,11 @@ func (l *Ledger) commit(ctx context.Context, t *tenant, batch []*write) error {
 		b := builder{l: l, t: t, fresh: fresh}
 		err = l.store.Append(ctx, t.id, func(head Head) (Batch, error) { return b.prepare(ctx, head, batch) })
 		if err == nil {
-			return l.finish(t, &b)
+			return l.finish(whole, t, &b)
 		}
 		switch {
-		case errors.Is(err, ErrSubjectExists): // newcomers finds them now
+		case errors.Is(err, ErrSubjectExists), // newcomers finds them now
+			errors.Is(err, ErrRemembered): // and prepare recalls it
 			l.discard(b.rolledBack())
 			continue
 		case b.refused != nil && errors.Is(err, b.refused):
@@ -321,7 +326,7 @@ func (l *Ledger) discard(refs []seal.Ref) {
 
 // finish makes a committed batch durable in the journal, then visible, then
 // known to its callers.
-func (l *Ledger) finish(t *tenant, b *builder) error {
+func (l *Ledger) finish(ctx context.Context, t *tenant, b *builder) error {
 	l.step("tx.committed") // a crash here leaves entries that the journal lacks: Open appends them
 	rows := b.rows
 	recs := make([]JournalRecord, len(rows))
@@ -334,9 +339,8 @@ func (l *Ledger) finish(t *tenant, b *builder) error {
 	}
 	t.mu.Unlock()
 	if len(recs) > 0 {
-		if err := l.vault.AppendJournal(t.id, recs); err != nil {
-			l.shut(t, ErrJournal)
-			return ErrJournal
+		if err := l.journal(ctx, t, recs); err != nil {
+			return err
 		}
 	}
 	l.step("journal.synced") // a crash here leaves entries nobody was told of: a repeat meets them

@@ -58,7 +58,7 @@ type Vault interface {
 	SigningSeed(t consent.TenantID) ([32]byte, bool)
 
 	// JournalHead is the newest position that is durable in the journal.
-	JournalHead(t consent.TenantID) consent.Position
+	JournalHead(t consent.TenantID) (consent.Position, error)
 
 	// Checkpoint returns a tenant's newest checkpoint; nil when there is none.
 	Checkpoint(t consent.TenantID) ([]byte, error)

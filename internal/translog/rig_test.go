@@ -36,10 +36,10 @@ func (v *memVault) SigningSeed(t consent.TenantID) ([32]byte, bool) {
 	return sha256.Sum256([]byte(t)), t == tenant
 }
 
-func (v *memVault) JournalHead(consent.TenantID) consent.Position {
+func (v *memVault) JournalHead(consent.TenantID) (consent.Position, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.head
+	return v.head, nil
 }
 
 func (v *memVault) Checkpoint(consent.TenantID) ([]byte, error) {

@@ -130,8 +130,8 @@ func (p logPort) SigningSeed(t consent.TenantID) ([32]byte, bool) {
 	return k.Signing, ok
 }
 
-func (p logPort) JournalHead(t consent.TenantID) consent.Position {
-	return consent.Position(p.v.Head(string(t)))
+func (p logPort) JournalHead(t consent.TenantID) (consent.Position, error) {
+	return consent.Position(p.v.Head(string(t))), nil
 }
 
 func (p logPort) Checkpoint(t consent.TenantID) ([]byte, error) { return p.v.Checkpoint(string(t)) }

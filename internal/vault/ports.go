@@ -60,8 +60,8 @@ func (p ledgerPort) MendJournal() error             { return p.v.Mend() }
 // the disk's, and no reason to believe that anything was destroyed.
 func gone(err error) bool { return errors.Is(err, ErrKeyGone) || errors.Is(err, ErrWrongParent) }
 
-func (p ledgerPort) JournalHead(t consent.TenantID) consent.Position {
-	return consent.Position(p.v.Head(string(t)))
+func (p ledgerPort) JournalHead(t consent.TenantID) (consent.Position, error) {
+	return consent.Position(p.v.Head(string(t))), nil
 }
 
 func (p ledgerPort) JournalLeaf(t consent.TenantID, pos consent.Position) ([32]byte, error) {
@@ -73,11 +73,24 @@ func (p ledgerPort) JournalLeaf(t consent.TenantID, pos consent.Position) ([32]b
 }
 
 func (p ledgerPort) AppendJournal(t consent.TenantID, recs []consent.JournalRecord) error {
-	out := make([]Record, len(recs))
-	for i, r := range recs {
-		out[i] = Record{Tenant: string(t), Position: uint64(r.Position), Leaf: r.Leaf, Kind: byte(r.Kind), Payload: r.Payload}
+	head := consent.Position(p.v.Head(string(t)))
+	out := make([]Record, 0, len(recs))
+	for _, r := range recs {
+		if r.Position <= head {
+			if leaf, err := p.JournalLeaf(t, r.Position); err != nil {
+				return err
+			} else if leaf != r.Leaf {
+				return consent.ErrDiverged
+			}
+			continue
+		}
+		out = append(out, Record{Tenant: string(t), Position: uint64(r.Position), Leaf: r.Leaf, Kind: byte(r.Kind), Payload: r.Payload})
 	}
-	return p.v.Append(out)
+	err := p.v.Append(out)
+	if errors.Is(err, ErrGap) {
+		return consent.ErrJournalGap
+	}
+	return err
 }
 
 type recordPort struct{ v *Vault }
