@@ -114,19 +114,17 @@ func (in *intake) pin(ctx context.Context, jobs []*job) error {
 	if len(jobs) == 0 || in.col.pinned() {
 		return in.fits()
 	}
-	sh, err := in.shelf(ctx, in.caller.Tenant)
+	sh, _, err := in.current(ctx, in.caller.Tenant)
 	if err != nil {
 		return err
 	}
 	sh.intake.Lock()
 	defer sh.intake.Unlock()
-	sh.mu.RLock()
-	cur := sh.byID[in.col.ID]
-	sh.mu.RUnlock()
+	cur, was := sh.get(in.col.ID)
 	if cur == nil {
 		return ErrNotFound
 	}
-	if cur.pinned() { // another ingest was first
+	if cur.pinned() { // another ingest was first; when it is so just now, a conflict: store looks again
 		in.col = cur
 		return in.fits()
 	}
@@ -145,7 +143,7 @@ func (in *intake) pin(ctx context.Context, jobs []*job) error {
 		}
 		col.Embedder = e.Identity()
 	}
-	if err := in.saveCollection(ctx, in.caller.Tenant, sh, col); err != nil {
+	if err := in.saveCollection(ctx, in.caller.Tenant, sh, col, was); err != nil {
 		return err
 	}
 	in.col = &col
