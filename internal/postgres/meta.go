@@ -15,13 +15,12 @@ func (db *DB) VaultID(ctx context.Context) (id []byte, err error) {
 	return id, err
 }
 
-// SetVaultID stores the id of the vault this database belongs to, in place of
-// any earlier one. An id is not empty.
+// SetVaultID stores the id of the vault this database belongs to, unless there
+// is one: of gateways that bind it at once, one does. An id is not empty.
 func (db *DB) SetVaultID(ctx context.Context, id []byte) error {
 	return db.write(ctx, "store the vault's id", func(x *tx) error {
 		b := x.batch()
-		b.exec(nil, `INSERT INTO meta (name, value) VALUES ('vault_id', $1)
-			ON CONFLICT (name) DO UPDATE SET value = excluded.value`, id)
+		b.exec(nil, `INSERT INTO meta (name, value) VALUES ('vault_id', $1) ON CONFLICT DO NOTHING`, id)
 		return b.send()
 	})
 }

@@ -21,18 +21,28 @@ func (v *Vault) CatalogueKeys(t consent.TenantID) (retrieval.Keys, bool) {
 	if !ok {
 		return retrieval.Keys{}, false
 	}
+	return k.ForCatalogue(), true
+}
+
+// ForCatalogue are the keys that the catalogue of the tenant uses.
+func (t TenantKeys) ForCatalogue() retrieval.Keys {
 	return retrieval.Keys{
-		Catalogue: seal.Derive(k.Index, "assent catalogue"),
-		Terms:     seal.Derive(k.Index, "assent terms"),
-		Payload:   seal.Derive(k.Payload, "assent catalogue payload"),
-	}, true
+		Catalogue: seal.Derive(t.Index, "assent catalogue"),
+		Terms:     seal.Derive(t.Index, "assent terms"),
+		Payload:   seal.Derive(t.Payload, "assent catalogue payload"),
+	}
+}
+
+// ForLedger are the keys that the ledger of the tenant uses.
+func (t TenantKeys) ForLedger() consent.Keys {
+	return consent.Keys{Lookup: t.Lookup, Suppression: t.Suppression, MAC: t.MAC, Payload: t.Payload}
 }
 
 type ledgerPort struct{ v *Vault }
 
 func (p ledgerPort) Keys(t consent.TenantID) (consent.Keys, bool) {
 	k, ok := p.v.Tenant(string(t))
-	return consent.Keys{Lookup: k.Lookup, Suppression: k.Suppression, MAC: k.MAC, Payload: k.Payload}, ok
+	return k.ForLedger(), ok
 }
 
 func (p ledgerPort) NewSubjectKeys(n int) ([]seal.Key, []seal.Ref, error) {

@@ -1,0 +1,73 @@
+package gateway_test
+
+import (
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/assent-gateway/assent/internal/gateway"
+	"github.com/assent-gateway/assent/internal/testpg"
+)
+
+// postgres is the server that tests share which do not change it.
+var postgres struct {
+	once   sync.Once
+	server *testpg.Server
+	err    error
+}
+
+// server returns the shared server, started when first asked for.
+func server(t testing.TB) *testpg.Server {
+	t.Helper()
+	postgres.once.Do(func() { postgres.server, postgres.err = testpg.New() })
+	testpg.Require(t, postgres.err)
+	return postgres.server
+}
+
+// A cluster is what gateways share: two databases, and an epoch key of which
+// each has a copy.
+type cluster struct {
+	t           testing.TB
+	dir         string
+	data, vault string // URLs
+	made        int
+}
+
+func newCluster(t testing.TB, s *testpg.Server) *cluster {
+	t.Helper()
+	return &cluster{t: t, dir: t.TempDir(), data: s.Database(t), vault: s.Database(t)}
+}
+
+// config is that of one more gateway, with a directory of its own for its copy
+// of the epoch key.
+func (c *cluster) config(cfg gateway.Config) gateway.Config {
+	c.t.Helper()
+	first := filepath.Join(c.dir, "vault0")
+	cfg.PostgresURL, cfg.VaultURL, cfg.AdminKey = c.data, c.vault, adminKey
+	cfg.VaultDir = filepath.Join(c.dir, "vault"+string(rune('0'+c.made)))
+	if c.made > 0 {
+		copyEpoch(c.t, first, cfg.VaultDir)
+	}
+	c.made++
+	return cfg
+}
+
+func (c *cluster) open(cfg gateway.Config) *gateway.Gateway {
+	c.t.Helper()
+	return openGateway(c.t, c.config(cfg))
+}
+
+func copyEpoch(t testing.TB, from, to string) {
+	t.Helper()
+	key, err := os.ReadFile(filepath.Join(from, "epoch-1"))
+	if err == nil {
+		err = os.MkdirAll(to, 0o700)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(to, "epoch-1"), key, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
