@@ -17,6 +17,17 @@ type Loaded struct {
 	Damaged                          int // documents that do not open with their key
 }
 
+// openBatch is how many versions are warmed at a time.
+const openBatch = 256
+
+func (s *Service) warmAll(ctx context.Context, t consent.TenantID, some []stored) error {
+	rows := make([]*DocRow, len(some))
+	for i := range some {
+		rows[i] = &some[i].row
+	}
+	return s.warm(ctx, t, rows)
+}
+
 // loadBatch is how many passages one change of the index takes at start.
 const loadBatch = 4096
 
@@ -84,14 +95,29 @@ func (l *loader) run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		defer close(in)
-		return l.Catalogue.Live(gctx, l.tenant, func(row DocRow, heads []PartRow) error {
-			select {
-			case in <- stored{row, heads}:
-				return nil
-			case <-gctx.Done():
-				return gctx.Err()
+		var some []stored
+		give := func() error {
+			err := l.warmAll(gctx, l.tenant, some)
+			for _, s := range some {
+				select {
+				case in <- s:
+				case <-gctx.Done():
+					return gctx.Err()
+				}
 			}
+			some = some[:0]
+			return err
+		}
+		err := l.Catalogue.Live(gctx, l.tenant, func(row DocRow, heads []PartRow) error {
+			if some = append(some, stored{row, heads}); len(some) < openBatch {
+				return nil
+			}
+			return give()
 		})
+		if err != nil {
+			return err
+		}
+		return give()
 	})
 	work, wctx := errgroup.WithContext(gctx)
 	for range workers {

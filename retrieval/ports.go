@@ -169,6 +169,9 @@ type Records interface {
 	Put(keys []RecordKey) ([]seal.Ref, error)
 	// Open returns a record key; ErrKeyGone when it or a parent is gone.
 	Open(ref seal.Ref, parent *seal.Key) (seal.Key, error)
+	// Warm is told which keys are about to be opened, people's too: what reads
+	// each from afar reads them at once. An error means that it could not.
+	Warm(ctx context.Context, refs []seal.Ref) error
 	// Destroy destroys record keys, durably. Repeatable.
 	Destroy(refs ...seal.Ref) error
 }

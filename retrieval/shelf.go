@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/assent-gateway/assent/consent"
@@ -162,7 +163,8 @@ func (s *Service) readFeed(ctx context.Context, t consent.TenantID, sh *shelf, o
 		mine[p.Head.Ref.Doc] = append(mine[p.Head.Ref.Doc], p)
 	}
 	changes := map[CollectionID]*Change{}
-	strangers, damaged := false, 0
+	strangers := false
+	var came []stored
 	head, err := s.Feed.Changed(ctx, t, sh.applied, func(row DocRow, heads []PartRow) error {
 		ch := changes[row.Collection]
 		if ch == nil {
@@ -171,29 +173,21 @@ func (s *Service) readFeed(ctx context.Context, t consent.TenantID, sh *shelf, o
 			col, _ := sh.get(row.Collection)
 			strangers = strangers || col == nil || !col.pinned()
 		}
-		if row.To != 0 {
+		switch passages := mine[row.Num]; {
+		case row.To != 0:
 			ch.Remove = append(ch.Remove, row.Num)
-			return nil
+		case passages != nil:
+			ch.Add = append(ch.Add, passages...)
+		default:
+			came = append(came, stored{row, heads})
 		}
-		passages := mine[row.Num]
-		if passages == nil {
-			d, err := s.decode(ctx, t, stored{row, heads})
-			if err != nil {
-				return err
-			}
-			if len(d.passages) == 0 && !d.gone { // gone: ended meanwhile, which the next reading says
-				damaged++
-			}
-			passages = d.passages
-		}
-		ch.Add = append(ch.Add, passages...)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if damaged > 0 {
-		s.Log.Error("documents left out of the index: they do not open with their key", "count", damaged)
+	if err := s.openCame(ctx, t, came, changes); err != nil {
+		return err
 	}
 	if strangers { // in a collection made, or pinned, since collections were read; or dropped
 		if err := s.readShelf(ctx, t, sh, 0); err != nil {
@@ -211,5 +205,29 @@ func (s *Service) readFeed(ctx context.Context, t consent.TenantID, sh *shelf, o
 	sh.mu.Lock()
 	sh.applied = max(sh.applied, head)
 	sh.mu.Unlock()
+	return nil
+}
+
+// openCame opens versions that came, and adds their passages to changes.
+func (s *Service) openCame(ctx context.Context, t consent.TenantID, came []stored, changes map[CollectionID]*Change) error {
+	damaged := 0
+	for some := range slices.Chunk(came, openBatch) {
+		if err := s.warmAll(ctx, t, some); err != nil {
+			return err
+		}
+		for _, st := range some {
+			d, err := s.decode(ctx, t, st)
+			if err != nil {
+				return err
+			}
+			if len(d.passages) == 0 && !d.gone { // gone: ended meanwhile, which the next reading says
+				damaged++
+			}
+			changes[d.col].Add = append(changes[d.col].Add, d.passages...)
+		}
+	}
+	if damaged > 0 {
+		s.Log.Error("documents left out of the index: they do not open with their key", "count", damaged)
+	}
 	return nil
 }

@@ -206,6 +206,8 @@ func (p recordPort) Open(ref seal.Ref, parent *seal.Key) (seal.Key, error) {
 	return k, err
 }
 
+func (p recordPort) Warm(ctx context.Context, refs []seal.Ref) error { return p.v.Warm(ctx, refs) }
+
 func (p recordPort) Destroy(refs ...seal.Ref) error { return p.v.Destroy(refs...) }
 
 type logPort struct{ v *Vault }
