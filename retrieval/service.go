@@ -138,18 +138,18 @@ func (s *Service) await(ctx context.Context, t consent.TenantID, min consent.Pos
 	if min == 0 {
 		return nil
 	}
-	deadline := time.Now().Add(positionPatience)
+	enough := time.NewTimer(positionPatience)
+	defer enough.Stop()
 	for {
 		head, err := s.Ledger.Head(ctx, t)
 		if err != nil || head.Position >= min {
 			return err
 		}
-		if time.Now().After(deadline) {
-			return ErrPosition
-		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-enough.C:
+			return ErrPosition
 		case <-time.After(positionInterval):
 		}
 	}

@@ -1,10 +1,13 @@
 package gateway_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/assent-gateway/assent/internal/gateway"
 	"github.com/assent-gateway/assent/internal/testpg"
@@ -70,4 +73,54 @@ func copyEpoch(t testing.TB, from, to string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// wantWholeJournal compares the journal with the ledger, in the databases
+// themselves: the same leaf at every position, and no position that only one
+// has.
+func (c *cluster) wantWholeJournal(t testing.TB, after *gateway.Gateway) {
+	t.Helper()
+	if _, err := after.Ledger.Head(t.Context(), gateway.DefaultTenant); err != nil {
+		t.Fatal(err)
+	}
+	ledger, journal := leavesIn(t, c.data, "ledger"), leavesIn(t, c.vault, "journal")
+	if len(ledger) == 0 || len(ledger) != len(journal) {
+		t.Fatalf("%d entries in the ledger, %d in the journal", len(ledger), len(journal))
+	}
+	for at, leaf := range ledger {
+		if journal[at] != leaf {
+			t.Errorf("the journal has another leaf at %v", at)
+		}
+	}
+}
+
+// A place is a position of a tenant.
+type place struct {
+	tenant   string
+	position int64
+}
+
+func leavesIn(t testing.TB, url, table string) map[place]string {
+	t.Helper()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	rows, err := conn.Query(ctx, "SELECT tenant, position, leaf FROM "+table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[place]string{}
+	var at place
+	var leaf []byte
+	_, err = pgx.ForEachRow(rows, []any{&at.tenant, &at.position, &leaf}, func() error {
+		out[at] = string(leaf)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }

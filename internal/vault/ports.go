@@ -84,24 +84,37 @@ func (p ledgerPort) JournalLeaf(t consent.TenantID, pos consent.Position) ([32]b
 }
 
 func (p ledgerPort) AppendJournal(t consent.TenantID, recs []consent.JournalRecord) error {
-	head := consent.Position(p.v.Head(string(t)))
+	for {
+		head := p.v.Head(string(t))
+		fresh, err := p.fresh(t, recs, consent.Position(head))
+		if err != nil {
+			return err
+		}
+		err = p.v.Append(fresh)
+		switch {
+		case !errors.Is(err, ErrGap):
+			return err
+		case p.v.Head(string(t)) == head: // otherwise another call was faster: look again
+			return consent.ErrJournalGap
+		}
+	}
+}
+
+// fresh returns the records beyond a head; those up to it must be there.
+func (p ledgerPort) fresh(t consent.TenantID, recs []consent.JournalRecord, head consent.Position) ([]Record, error) {
 	out := make([]Record, 0, len(recs))
 	for _, r := range recs {
-		if r.Position <= head {
-			if leaf, err := p.JournalLeaf(t, r.Position); err != nil {
-				return err
-			} else if leaf != r.Leaf {
-				return consent.ErrDiverged
-			}
+		if r.Position > head {
+			out = append(out, Record{Tenant: string(t), Position: uint64(r.Position), Leaf: r.Leaf, Kind: byte(r.Kind), Payload: r.Payload})
 			continue
 		}
-		out = append(out, Record{Tenant: string(t), Position: uint64(r.Position), Leaf: r.Leaf, Kind: byte(r.Kind), Payload: r.Payload})
+		if leaf, err := p.JournalLeaf(t, r.Position); err != nil {
+			return nil, err
+		} else if leaf != r.Leaf {
+			return nil, consent.ErrDiverged
+		}
 	}
-	err := p.v.Append(out)
-	if errors.Is(err, ErrGap) {
-		return consent.ErrJournalGap
-	}
-	return err
+	return out, nil
 }
 
 type recordPort struct{ v *Vault }
