@@ -282,3 +282,49 @@ func TestALedgerIsBegunOnce(t *testing.T) {
 		t.Errorf("head is %d, was %d, error %v", after.Position, before.Position, err)
 	}
 }
+
+// busy is a vault beside which another gateway writes, whenever its journal's
+// head is asked for.
+type busy struct {
+	consent.Vault
+	write  func()
+	append func() error // instead, once
+}
+
+func (v *busy) JournalHead(t consent.TenantID) (consent.Position, error) {
+	v.write()
+	return v.Vault.JournalHead(t)
+}
+
+func (v *busy) AppendJournal(t consent.TenantID, recs []consent.JournalRecord) error {
+	if fail := v.append; fail != nil {
+		v.append = nil
+		return fail()
+	}
+	return v.Vault.AppendJournal(t, recs)
+}
+
+// A journal that grew between two reads is not ahead of the ledger.
+func TestAJournalThatGrowsMeanwhileIsNotAhead(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	n := 0
+	v := &busy{Vault: r.vault.Consent(), write: func() {
+		n++
+		r.record(entry(fmt.Sprintf("other%d", n), rag, consent.Revoked))
+	}}
+	l := consent.NewLedger(r.db, v, consent.Options{})
+	if err := l.Open(t.Context(), tenant); err != nil {
+		t.Fatalf("a start: %v", err)
+	}
+	v.append = func() error { return errors.New("the journal's disk") }
+	if out, err := l.Record(t.Context(), tenant, []consent.Entry{entry("ada", rag, consent.Revoked)}, consent.Once{}); err == nil && out[0].Err == nil {
+		t.Fatal("acknowledged without its journal")
+	}
+	if err := l.Ready(t.Context()); err != nil {
+		t.Errorf("mended: %v", err)
+	}
+	if n < 2 {
+		t.Errorf("the other gateway wrote %d times", n)
+	}
+}
