@@ -114,12 +114,31 @@ type Note struct {
 
 // Enter records a note and returns its position.
 func (l *Ledger) Enter(ctx context.Context, id TenantID, n Note) (Position, error) {
+	return l.enter(ctx, id, n, false)
+}
+
+// Begin records a note as the first entry of a ledger; where there is one, by
+// whichever gateway, it does nothing.
+func (l *Ledger) Begin(ctx context.Context, id TenantID, n Note) error {
+	_, err := l.enter(ctx, id, n, true)
+	if errors.Is(err, errBegun) {
+		return nil
+	}
+	return err
+}
+
+var errBegun = errors.New("consent: the ledger has entries")
+
+func (l *Ledger) enter(ctx context.Context, id TenantID, n Note, first bool) (Position, error) {
 	switch n.Kind {
 	case KindAttestation, KindOwners, KindKey, KindTenant, KindHold, KindRestore, KindVault:
 	default:
 		return 0, errors.New("consent: not a kind of note")
 	}
 	w := &write{build: func(now Time, pos Position) (Row, any, error) {
+		if first && pos != 1 {
+			return Row{}, nil, &refusal{errBegun}
+		}
 		return Row{Kind: n.Kind, RecordedAt: now, Position: pos}, n.Body, nil
 	}}
 	if err := l.submit(ctx, id, []*write{w}); err != nil {

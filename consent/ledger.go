@@ -34,6 +34,16 @@ type Options struct {
 //     them before the tenant is ready. Nobody was told of them, so a repeat of
 //     the request meets them as repeats;
 //   - after the journal: an entry whose caller heard nothing; the same.
+//
+// # Several gateways
+//
+// Entries are committed in order, under the lock of the head, by any gateway;
+// the journal comes after the commit, so that a later entry's gateway may be
+// there first. Whoever appends therefore makes the journal whole up to its own
+// entry before it acknowledges: it reads what is missing from the database
+// (completeJournal). While others write, the ledger is always a little ahead of
+// the journal; whether it is behind is judged from a journal's head that was
+// read before the ledger's.
 type Ledger struct {
 	store Store
 	vault Vault
@@ -91,6 +101,17 @@ func (l *Ledger) load(ctx context.Context, t *tenant) error {
 	}
 	t.tree = tree
 	vouched := tree.Vouched()
+	journal, err := l.vault.JournalHead(t.id) // first: the ledger may grow meanwhile
+	if err != nil {
+		return asUnavailable(err)
+	}
+	head, err := l.store.Head(ctx, t.id)
+	if err != nil {
+		return err
+	}
+	if head.Position < journal || head.Position < vouched {
+		return ErrBehindJournal
+	}
 	err = l.store.Subjects(ctx, t.id, func(row SubjectRow) error {
 		if !t.vouched(&row) {
 			return ErrTampered
@@ -101,17 +122,12 @@ func (l *Ledger) load(ctx context.Context, t *tenant) error {
 	if err != nil {
 		return err
 	}
-	head, err := l.store.Head(ctx, t.id)
-	if err != nil {
-		return err
-	}
-	journal := l.vault.JournalHead(t.id)
-	if head.Position < journal || head.Position < vouched {
-		return ErrBehindJournal
-	}
 	var missing []JournalRecord
 	t.clock = head.Now
 	err = l.store.Rows(ctx, t.id, 0, func(row Row) error {
+		if row.Position > head.Position {
+			return errEnough // committed since: the people it is about may not be known yet
+		}
 		if !row.authentic(t.keys.MAC, vouched) {
 			return ErrTampered
 		}
@@ -128,14 +144,16 @@ func (l *Ledger) load(ctx context.Context, t *tenant) error {
 		}
 		return t.apply(row, t.body(row))
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, errEnough) {
 		return err
 	}
 	if t.applied < head.Position {
 		return fmt.Errorf("%w: entries are missing", ErrTampered)
 	}
 	if len(missing) > 0 {
-		if err := l.vault.AppendJournal(t.id, missing); err != nil {
+		if err := l.vault.AppendJournal(t.id, missing); errors.Is(err, ErrDiverged) {
+			return ErrDiverged
+		} else if err != nil {
 			return ErrJournal
 		}
 		l.log.Info("journal completed at start", "count", len(missing))
@@ -215,20 +233,21 @@ func (l *Ledger) mend(ctx context.Context, t *tenant) error {
 	if t.closed.Load() == nil {
 		return nil
 	}
-	head, err := l.store.Head(ctx, t.id)
-	if err != nil {
-		return c.err
-	}
 	if err := l.vault.MendJournal(); err != nil {
 		return c.err
 	}
-	if head.Position < l.vault.JournalHead(t.id) {
+	journal, err := l.vault.JournalHead(t.id) // before the ledger's, as in load
+	if err != nil {
+		return c.err
+	}
+	head, err := l.store.Head(ctx, t.id)
+	if err != nil || head.Position < journal {
 		return c.err
 	}
 	if err := l.catchUp(ctx, t, head.Position); err != nil {
 		return c.err
 	}
-	if err := l.journalFrom(ctx, t); err != nil {
+	if err := l.completeJournal(ctx, t, head.Position); err != nil {
 		return c.err
 	}
 	if !t.closed.CompareAndSwap(c, nil) {
@@ -239,10 +258,18 @@ func (l *Ledger) mend(ctx context.Context, t *tenant) error {
 	return nil
 }
 
-// journalFrom appends to the journal every committed row it lacks.
-func (l *Ledger) journalFrom(ctx context.Context, t *tenant) error {
+// completeJournal appends to the journal every committed row up to a position
+// that it lacks. Memory knows the people whom these rows are about.
+func (l *Ledger) completeJournal(ctx context.Context, t *tenant, upTo Position) error {
+	head, err := l.vault.JournalHead(t.id)
+	if err != nil || head >= upTo {
+		return err
+	}
 	var recs []JournalRecord
-	err := l.store.Rows(ctx, t.id, l.vault.JournalHead(t.id), func(row Row) error {
+	err = l.store.Rows(ctx, t.id, head, func(row Row) error {
+		if row.Position > upTo {
+			return errEnough
+		}
 		if err := l.genuine(t, &row); err != nil {
 			return err
 		}
@@ -251,13 +278,30 @@ func (l *Ledger) journalFrom(ctx context.Context, t *tenant) error {
 		t.mu.RUnlock()
 		return nil
 	})
-	if err != nil || len(recs) == 0 {
+	if err != nil && !errors.Is(err, errEnough) || len(recs) == 0 {
 		return err
 	}
-	if err := l.vault.AppendJournal(t.id, recs); err != nil {
-		return ErrJournal
+	return l.vault.AppendJournal(t.id, recs)
+}
+
+// journal appends the records of a committed batch, and whatever other gateways
+// committed before it and have not appended yet.
+func (l *Ledger) journal(ctx context.Context, t *tenant, recs []JournalRecord) error {
+	ctx, end := l.watch.Begin(ctx, StepJournal)
+	err := l.vault.AppendJournal(t.id, recs)
+	if errors.Is(err, ErrJournalGap) {
+		err = l.completeJournal(ctx, t, recs[len(recs)-1].Position)
 	}
-	return nil
+	end(err)
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, ErrDiverged) {
+		l.Shut(t.id, ErrDiverged)
+		return ErrDiverged
+	}
+	l.shut(t, ErrJournal)
+	return ErrJournal
 }
 
 // fresh returns a tenant whose memory is at the head, as read after the call
@@ -267,17 +311,9 @@ func (l *Ledger) fresh(ctx context.Context, id TenantID) (*tenant, Head, error) 
 	if err != nil {
 		return nil, Head{}, err
 	}
-	t.mu.RLock()
-	before := t.applied
-	t.mu.RUnlock()
-	_, end := l.watch.Begin(ctx, StepHead)
-	head, err := l.store.Head(ctx, id)
-	end(err)
+	head, err := l.head(ctx, t)
 	if err != nil {
-		return nil, Head{}, asUnavailable(err)
-	}
-	if head.Position < before {
-		return nil, Head{}, ErrHeadBackwards
+		return nil, Head{}, err
 	}
 	if err := l.catchUp(ctx, t, head.Position); err != nil {
 		return nil, Head{}, asUnavailable(err)

@@ -140,6 +140,23 @@ func (l *Ledger) RecordParent(ctx context.Context, id TenantID, people []Subject
 	return &k, nil
 }
 
+// PeopleKeys names the keys of people, as far as the tenant knows them.
+func (l *Ledger) PeopleKeys(ctx context.Context, id TenantID, people []SubjectNum) ([]seal.Ref, error) {
+	t, err := l.tenant(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	refs := make([]seal.Ref, 0, len(people))
+	for _, num := range people {
+		if who, ok := t.who[num]; ok {
+			refs = append(refs, who.key)
+		}
+	}
+	return refs, nil
+}
+
 // Find returns a person's number; 0 for one the tenant does not know.
 func (l *Ledger) Find(ctx context.Context, id TenantID, s Subject) (SubjectNum, error) {
 	t, err := l.tenant(ctx, id)

@@ -27,6 +27,9 @@ func (p Permit) Purpose() string { return p.purpose }
 // Now is the ledger database's clock when the permit was made.
 func (p Permit) Now() Time { return p.at.Now }
 
+// Head is the ledger's head when the permit was made.
+func (p Permit) Head() Head { return p.at }
+
 // A Ruling is what the second gate was told, and from which state.
 type Ruling struct {
 	Position     Position

@@ -3,6 +3,7 @@ package consent
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/assent-gateway/assent/internal/seal"
 )
@@ -16,6 +17,9 @@ var (
 	ErrBehindJournal = unavailable("the ledger is behind the vault's journal: restored from a backup and not yet replayed; put newer data back if there is any, else stop the gateway and run: assent vault replay")
 	// ErrDiverged: the database's entries are not those the journal names.
 	ErrDiverged = unavailable("the ledger's entries differ from the vault's journal")
+	// ErrJournalGap: Vault.AppendJournal met records that do not continue the
+	// journal: entries before them are not in it yet.
+	ErrJournalGap = errors.New("consent: entries are missing in the vault's journal")
 	// ErrTampered: an entry's leaf or MAC does not fit its content.
 	ErrTampered = unavailable("an entry of the ledger was altered")
 	// ErrJournal: the journal could not be written after a commit.
@@ -118,7 +122,20 @@ type Row struct {
 type Head struct {
 	Position Position
 	Now      Time
+	// Corpus and Shelf say whether another gateway changed documents or
+	// collections: the tenant's corpus position, and a counter that every
+	// change of a collection raises. The ledger hands them on and reads nothing
+	// into them. Store.Head sets them; a store that one process writes leaves
+	// them 0, and so do heads that are given to prepare and confirm.
+	Corpus, Shelf uint64
 }
+
+// KeyLease is how long after keys were made a transaction that names them may
+// begin to commit. A vault that several gateways share keeps keys that no row
+// names for twice as long, so that no gateway wipes one that another is about
+// to name. It is measured by the clock of the process that made the keys, which
+// no setting of the time of day moves.
+const KeyLease = 5 * time.Minute
 
 // A Remembered is the outcome of a write under an Idempotency-Key. It holds
 // no text and no identifier: Outcome is sealed, Key and Body are MACs.
@@ -188,12 +205,13 @@ type JournalRecord struct {
 }
 
 // Vault keeps keys and the journal, apart from the data. It is implemented
-// over internal/vault.
+// over internal/vault, and for several gateways over internal/pgvault.
 type Vault interface {
 	// Keys returns a tenant's keys; false when the tenant is unknown.
 	Keys(t TenantID) (Keys, bool)
 
-	// NewSubjectKeys makes n fresh keys, durable before it returns.
+	// NewSubjectKeys makes n fresh keys, durable before it returns. They are
+	// kept for KeyLease at least, named by a row or not.
 	NewSubjectKeys(n int) ([]seal.Key, []seal.Ref, error)
 
 	// SubjectKey opens a subject's key; ErrKeyGone when it is destroyed. Any
@@ -203,8 +221,9 @@ type Vault interface {
 	// Destroy destroys keys, durably. Repeatable.
 	Destroy(refs ...seal.Ref) error
 
-	// JournalHead is the newest position in the journal, 0 for none.
-	JournalHead(t TenantID) Position
+	// JournalHead is the newest position in the journal, 0 for none, as of a
+	// moment after the call.
+	JournalHead(t TenantID) (Position, error)
 
 	// JournalLeaf returns the leaf at a position the journal has.
 	JournalLeaf(t TenantID, p Position) ([32]byte, error)
@@ -213,9 +232,13 @@ type Vault interface {
 	// payload opened.
 	ReadJournal(t TenantID, p Position) (JournalRecord, error)
 
-	// AppendJournal appends records that continue the head without a gap,
-	// durable before it returns. After an error it is not known what became
-	// durable; MendJournal reopens the journal and makes JournalHead true again.
+	// AppendJournal appends records, ascending without a gap, durable before it
+	// returns. Those that the journal has already are passed over, since
+	// another gateway may have been faster; ErrDiverged, and nothing appended,
+	// when it has another leaf there. ErrJournalGap, and nothing appended, when
+	// they begin beyond the head. After any other error it is not known what
+	// became durable; MendJournal reopens the journal and makes JournalHead true
+	// again.
 	AppendJournal(t TenantID, recs []JournalRecord) error
 	MendJournal() error
 }

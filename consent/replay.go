@@ -35,7 +35,11 @@ func (l *Ledger) WholeGap(id TenantID) (Gap, error) {
 	if !ok {
 		return Gap{}, ErrUnknownTenant
 	}
-	r := &replayer{l: l, t: newTenant(id, keys), journal: l.vault.JournalHead(id)}
+	journal, err := l.vault.JournalHead(id)
+	if err != nil {
+		return Gap{}, err
+	}
+	r := &replayer{l: l, t: newTenant(id, keys), journal: journal}
 	return r.gap()
 }
 
@@ -85,11 +89,15 @@ func (l *Ledger) replayer(ctx context.Context, id TenantID) (*replayer, error) {
 	if !ok {
 		return nil, ErrUnknownTenant
 	}
+	journal, err := l.vault.JournalHead(id) // first: the ledger may grow meanwhile
+	if err != nil {
+		return nil, err
+	}
 	head, err := l.store.Head(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	r := &replayer{l: l, t: newTenant(id, keys), head: head.Position, journal: l.vault.JournalHead(id)}
+	r := &replayer{l: l, t: newTenant(id, keys), head: head.Position, journal: journal}
 	if r.head >= r.journal {
 		return r, nil
 	}

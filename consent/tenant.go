@@ -21,6 +21,7 @@ type tenant struct {
 
 	catching sync.Mutex
 	queue    queue
+	heads    headReads
 	closed   atomic.Pointer[closure] // nil: open
 
 	mu       sync.RWMutex

@@ -193,7 +193,11 @@ func (l *Ledger) commit(ctx context.Context, t *tenant, batch []*write) error {
 	if c := t.closed.Load(); c != nil {
 		return c.err
 	}
+	whole := ctx
 	for {
+		// What names the keys made here commits within their lease.
+		ctx, cancel := context.WithTimeout(whole, KeyLease)
+		defer cancel()
 		fresh, err := l.newcomers(ctx, t, batch)
 		if err != nil {
 			return err
@@ -204,10 +208,11 @@ func (l *Ledger) commit(ctx context.Context, t *tenant, batch []*write) error {
 		err = l.store.Append(within, t.id, func(head Head) (Batch, error) { return b.prepare(within, head, batch) })
 		end(err)
 		if err == nil {
-			return l.finish(t, &b)
+			return l.finish(whole, t, &b)
 		}
 		switch {
-		case errors.Is(err, ErrSubjectExists): // newcomers finds them now
+		case errors.Is(err, ErrSubjectExists), // newcomers finds them now
+			errors.Is(err, ErrRemembered): // and prepare recalls it
 			l.discard(b.rolledBack())
 			continue
 		case b.refused != nil && errors.Is(err, b.refused):
@@ -323,7 +328,7 @@ func (l *Ledger) discard(refs []seal.Ref) {
 
 // finish makes a committed batch durable in the journal, then visible, then
 // known to its callers.
-func (l *Ledger) finish(t *tenant, b *builder) error {
+func (l *Ledger) finish(ctx context.Context, t *tenant, b *builder) error {
 	l.step("tx.committed") // a crash here leaves entries that the journal lacks: Open appends them
 	rows := b.rows
 	recs := make([]JournalRecord, len(rows))
@@ -336,12 +341,8 @@ func (l *Ledger) finish(t *tenant, b *builder) error {
 	}
 	t.mu.Unlock()
 	if len(recs) > 0 {
-		_, end := l.watch.Begin(context.Background(), StepJournal)
-		err := l.vault.AppendJournal(t.id, recs)
-		end(err)
-		if err != nil {
-			l.shut(t, ErrJournal)
-			return ErrJournal
+		if err := l.journal(ctx, t, recs); err != nil {
+			return err
 		}
 	}
 	l.step("journal.synced") // a crash here leaves entries nobody was told of: a repeat meets them

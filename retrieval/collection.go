@@ -94,40 +94,48 @@ func (s *Service) PutCollection(ctx context.Context, c Caller, name string, spec
 	if len(spec.Filterable) == 0 {
 		spec.Filterable = nil // every field
 	}
-	sh, err := s.shelf(ctx, c.Tenant)
+	for attempt := 0; ; attempt++ {
+		var changed bool // by another gateway meanwhile
+		col, created, changed, err = s.putCollection(ctx, c, name, spec)
+		if !changed || attempt == maxAttempts {
+			return col, created, err
+		}
+	}
+}
+
+func (s *Service) putCollection(ctx context.Context, c Caller, name string, spec Spec) (col Collection, created, changed bool, err error) {
+	sh, _, err := s.current(ctx, c.Tenant)
 	if err != nil {
-		return col, false, err
+		return col, false, false, err
 	}
 	sh.intake.Lock()
 	defer sh.intake.Unlock()
-	old, err := s.collection(ctx, c, name)
-	switch {
-	case errors.Is(err, ErrNotFound):
+	old, err := sh.find(c, name)
+	var was []byte
+	if errors.Is(err, ErrNotFound) {
 		col, created = Collection{ID: CollectionID(randomID()), Name: name, Spec: spec}, true
-	case err != nil:
-		return col, false, err
-	default:
+	} else {
 		col = *old
 		if col.pinned() && (spec.Dimensions != 0 && spec.Dimensions != col.Embedder.Dimensions || !slices.Equal(spec.Filterable, col.Spec.Filterable)) {
-			return col, false, ErrConflict
+			return col, false, false, ErrConflict
 		}
 		col.Spec = spec
+		_, was = sh.get(col.ID)
 	}
-	if err := s.saveCollection(ctx, c.Tenant, sh, col); err != nil {
-		return col, false, err
-	}
-	return col, created, nil
+	err = s.saveCollection(ctx, c.Tenant, sh, col, was)
+	return col, created, errors.Is(err, ErrConflict), err
 }
 
 func (c *Collection) pinned() bool { return c.Embedder != EmbedderPin{} }
 
-// saveCollection writes a collection's row and shelves it. The caller holds intake.
-func (s *Service) saveCollection(ctx context.Context, t consent.TenantID, sh *shelf, col Collection) error {
+// saveCollection writes a collection's row in place of what was there (nil:
+// of none), and shelves it; ErrConflict. The caller holds intake.
+func (s *Service) saveCollection(ctx context.Context, t consent.TenantID, sh *shelf, col Collection, was []byte) error {
 	row, err := s.collectionRow(t, &col)
 	if err != nil {
 		return err
 	}
-	if err := s.Catalogue.PutCollection(ctx, t, row, nil); err != nil {
+	if err := s.Catalogue.PutCollection(ctx, t, row, was, nil); err != nil {
 		return err
 	}
 	if col.pinned() {
@@ -135,14 +143,8 @@ func (s *Service) saveCollection(ctx context.Context, t consent.TenantID, sh *sh
 			return err
 		}
 	}
-	sh.put(&col)
+	sh.put(&col, row.Sealed)
 	return nil
-}
-
-func (sh *shelf) put(col *Collection) {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	sh.byName[col.Name], sh.byID[col.ID] = col, col
 }
 
 func (s *Service) collectionRow(t consent.TenantID, col *Collection) (CollectionRow, error) {
@@ -183,12 +185,17 @@ func (c Caller) sees(name string) bool {
 	return c.Collections == nil || slices.Contains(c.Collections, name)
 }
 
-// collection returns a collection that the caller may know of; ErrNotFound.
+// collection returns a collection that the caller may know of; ErrNotFound. It
+// is as new as the head that the call has read before.
 func (s *Service) collection(ctx context.Context, c Caller, name string) (*Collection, error) {
 	sh, err := s.shelf(ctx, c.Tenant)
 	if err != nil {
 		return nil, err
 	}
+	return sh.find(c, name)
+}
+
+func (sh *shelf) find(c Caller, name string) (*Collection, error) {
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
 	col := sh.byName[name]
@@ -200,7 +207,11 @@ func (s *Service) collection(ctx context.Context, c Caller, name string) (*Colle
 
 // Collection returns one collection; ErrNotFound.
 func (s *Service) Collection(ctx context.Context, c Caller, name string) (Collection, error) {
-	col, err := s.collection(ctx, c, name)
+	sh, _, err := s.current(ctx, c.Tenant)
+	if err != nil {
+		return Collection{}, err
+	}
+	col, err := sh.find(c, name)
 	if err != nil {
 		return Collection{}, err
 	}
@@ -209,7 +220,7 @@ func (s *Service) Collection(ctx context.Context, c Caller, name string) (Collec
 
 // Collections returns those the caller may know of, by name.
 func (s *Service) Collections(ctx context.Context, c Caller) ([]Collection, error) {
-	sh, err := s.shelf(ctx, c.Tenant)
+	sh, _, err := s.current(ctx, c.Tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -247,14 +258,13 @@ func (s *Service) DropCollection(ctx context.Context, c Caller, name string) err
 	if err != nil {
 		return err
 	}
-	// Out of sight first; after a crash from here on the collection is there
-	// again with what is left of it, and the repeat deletes the rest.
-	sh.mu.Lock()
-	delete(sh.byName, name)
-	delete(sh.byID, col.ID)
-	sh.mu.Unlock()
+	// Out of sight first, in this gateway; in others with the row. After a crash
+	// from here on the collection is there again with what is left of it, and
+	// the repeat deletes the rest.
+	_, sealed := sh.get(col.ID)
+	sh.remove(col)
 	if err := s.Index.Drop(ctx, col.ID); err != nil {
-		sh.put(col)
+		sh.put(col, sealed)
 		return err
 	}
 	for {
@@ -266,9 +276,11 @@ func (s *Service) DropCollection(ctx context.Context, c Caller, name string) err
 			return err
 		}
 		if len(gone) == 0 {
-			return nil
+			break
 		}
 	}
+	_, _, err = s.current(ctx, c.Tenant) // a search may have shelved it again meanwhile
+	return err
 }
 
 // storedCollection returns a collection as its row says; ErrNotFound.

@@ -55,7 +55,7 @@ func (in *intake) commit(ctx context.Context, jobs []*job, roster *consent.Roste
 	}
 	sh.intake.Lock()
 	defer sh.intake.Unlock()
-	if sh.byID[in.col.ID] == nil { // dropped meanwhile
+	if col, _ := sh.get(in.col.ID); col == nil { // dropped meanwhile
 		in.discard(jobs)
 		return consent.RolledBack, ErrNotFound
 	}
@@ -68,7 +68,7 @@ func (in *intake) commit(ctx context.Context, jobs []*job, roster *consent.Roste
 	})
 	if err == nil {
 		in.Step("tx.committed") // a crash here: the documents are there, the next start indexes them
-		err = in.apply(ctx, jobs, retired)
+		err = in.index(ctx, sh, head, jobs, retired)
 	}
 	switch {
 	case err == nil:
@@ -143,9 +143,9 @@ func (in *intake) confirm(ctx context.Context, head consent.Head, jobs []*job, r
 	return out, nil
 }
 
-// apply changes the index: replaced versions go in the same step in which
+// index changes the index: replaced versions go in the same step in which
 // their replacements come.
-func (in *intake) apply(ctx context.Context, jobs []*job, retired []DocRow) error {
+func (in *intake) index(ctx context.Context, sh *shelf, head CorpusPosition, jobs []*job, retired []DocRow) error {
 	var ch Change
 	for _, r := range retired {
 		ch.Remove = append(ch.Remove, r.Num)
@@ -158,7 +158,17 @@ func (in *intake) apply(ctx context.Context, jobs []*job, retired []DocRow) erro
 	if len(ch.Add) == 0 && len(ch.Remove) == 0 {
 		return nil
 	}
-	return in.Index.Apply(ctx, in.col.ID, ch)
+	return in.apply(ctx, in.caller.Tenant, sh, head, in.col.ID, ch)
+}
+
+// apply brings a committed change to the index: by the feed, where there is
+// one, together with what others committed before it. The caller holds intake.
+func (s *Service) apply(ctx context.Context, t consent.TenantID, sh *shelf, head CorpusPosition, c CollectionID, ch Change) error {
+	if s.Feed == nil {
+		return s.Index.Apply(ctx, c, ch)
+	}
+	// What is committed is finished, whether the client waits or not.
+	return s.follow(context.WithoutCancel(ctx), t, sh, consent.Head{Corpus: uint64(head)}, ch.Add)
 }
 
 // discard destroys the keys of records that were not stored.
@@ -176,6 +186,9 @@ func (in *intake) discard(jobs []*job) {
 // which nobody knows whether it happened: what is not live goes, what is live
 // comes. Where the rows cannot be read either, the next start does it.
 func (s *Service) unsettled(ctx context.Context, t consent.TenantID, c CollectionID, olds []DocNum, added []IndexPassage) {
+	if s.Feed != nil {
+		return // which tells at the next call what became of it
+	}
 	ctx = context.WithoutCancel(ctx)
 	nums := slices.Clone(olds)
 	for _, p := range added {

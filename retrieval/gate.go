@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/assent-gateway/assent/consent"
@@ -114,6 +115,9 @@ func (s *Service) rows(ctx context.Context, t consent.TenantID, refs []PassageRe
 // the filter, or does not open, is left out.
 func (g *gate) openAll(ctx context.Context, refs []PassageRef, rows map[DocNum]*DocRow) error {
 	g.opened = make(map[DocNum]*opened, len(rows))
+	if err := g.warm(ctx, g.caller.Tenant, slices.Collect(maps.Values(rows))); err != nil {
+		return err
+	}
 	for _, ref := range refs {
 		row := rows[ref.Doc]
 		if _, done := g.opened[ref.Doc]; done {

@@ -34,7 +34,11 @@ func (s *Service) Ingest(ctx context.Context, c Caller, collection string, docs 
 }
 
 func (s *Service) ingest(ctx context.Context, c Caller, collection string, docs []Submission, once consent.Once) (Ingested, error) {
-	col, err := s.collection(ctx, c, collection)
+	sh, head, err := s.current(ctx, c.Tenant)
+	if err != nil {
+		return Ingested{}, err
+	}
+	col, err := sh.find(c, collection)
 	if err != nil {
 		return Ingested{}, err
 	}
@@ -46,10 +50,6 @@ func (s *Service) ingest(ctx context.Context, c Caller, collection string, docs 
 		if found {
 			return recallIngest(outcome, docs)
 		}
-	}
-	head, err := s.Ledger.Head(ctx, c.Tenant)
-	if err != nil {
-		return Ingested{}, err
 	}
 	out := Ingested{Ledger: head.Position, Results: make([]DocResult, len(docs))}
 	rest := make([]*job, 0, len(docs))
@@ -84,7 +84,15 @@ func (s *Service) ingest(ctx context.Context, c Caller, collection string, docs 
 			remember = consent.Once{}
 		}
 		in := &intake{Service: s, caller: c, col: col, out: &out, once: remember, batch: rand.Text()}
-		if err := in.run(ctx, now); err != nil {
+		err := in.run(ctx, now)
+		if errors.Is(err, consent.ErrRemembered) { // its repeat was faster, at another gateway
+			outcome, _, err := s.Ledger.Recall(ctx, c.Tenant, once)
+			if err != nil {
+				return Ingested{}, err
+			}
+			return recallIngest(outcome, docs)
+		}
+		if err != nil {
 			return Ingested{}, err
 		}
 		kept = kept || in.remembered
@@ -160,6 +168,9 @@ func (in *intake) run(ctx context.Context, jobs []*job) (err error) {
 		if !errors.Is(err, ErrConflict) && !errors.Is(err, consent.ErrSubjectExists) || attempt == maxAttempts {
 			return err
 		}
+		if _, _, err := in.current(ctx, in.caller.Tenant); err != nil { // perhaps the collection changed
+			return err
+		}
 	}
 }
 
@@ -221,6 +232,9 @@ func (in *intake) refuse(j *job, d consent.Decision) {
 
 // store tries to store jobs in one transaction.
 func (in *intake) store(ctx context.Context, jobs []*job) error {
+	// What names the keys made here commits within their lease.
+	ctx, cancel := context.WithTimeout(ctx, consent.KeyLease)
+	defer cancel()
 	roster, err := in.roster(ctx, jobs)
 	if err != nil {
 		return err

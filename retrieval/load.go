@@ -17,6 +17,17 @@ type Loaded struct {
 	Damaged                          int // documents that do not open with their key
 }
 
+// openBatch is how many versions are warmed at a time.
+const openBatch = 256
+
+func (s *Service) warmAll(ctx context.Context, t consent.TenantID, some []stored) error {
+	rows := make([]*DocRow, len(some))
+	for i := range some {
+		rows[i] = &some[i].row
+	}
+	return s.warm(ctx, t, rows)
+}
+
 // loadBatch is how many passages one change of the index takes at start.
 const loadBatch = 4096
 
@@ -26,7 +37,11 @@ const loadBatch = 4096
 // open although its key is there was damaged: it is dropped and counted, and
 // left where it is for whoever looks into it.
 func (s *Service) Load(ctx context.Context, t consent.TenantID) (Loaded, error) {
-	sh := &shelf{byName: map[string]*Collection{}, byID: map[CollectionID]*Collection{}}
+	head, err := s.Ledger.Head(ctx, t) // first: what is read is as new, or newer
+	if err != nil {
+		return Loaded{}, err
+	}
+	sh := newShelf(head)
 	rows, err := s.Catalogue.Collections(ctx, t)
 	if err != nil {
 		return Loaded{}, err
@@ -41,15 +56,15 @@ func (s *Service) Load(ctx context.Context, t consent.TenantID) (Loaded, error) 
 				return Loaded{}, err
 			}
 		}
-		sh.put(col)
+		sh.put(col, row.Sealed)
 	}
-	s.mu.Lock()
-	s.tenants[t] = sh
-	s.mu.Unlock()
 	l := &loader{Service: s, tenant: t, shelf: sh}
 	if err := l.run(ctx); err != nil {
 		return Loaded{}, err
 	}
+	s.mu.Lock()
+	s.tenants[t] = sh
+	s.mu.Unlock()
 	l.out.Collections = len(rows)
 	return l.out, nil
 }
@@ -80,20 +95,35 @@ func (l *loader) run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		defer close(in)
-		return l.Catalogue.Live(gctx, l.tenant, func(row DocRow, heads []PartRow) error {
-			select {
-			case in <- stored{row, heads}:
-				return nil
-			case <-gctx.Done():
-				return gctx.Err()
+		var some []stored
+		give := func() error {
+			err := l.warmAll(gctx, l.tenant, some)
+			for _, s := range some {
+				select {
+				case in <- s:
+				case <-gctx.Done():
+					return gctx.Err()
+				}
 			}
+			some = some[:0]
+			return err
+		}
+		err := l.Catalogue.Live(gctx, l.tenant, func(row DocRow, heads []PartRow) error {
+			if some = append(some, stored{row, heads}); len(some) < openBatch {
+				return nil
+			}
+			return give()
 		})
+		if err != nil {
+			return err
+		}
+		return give()
 	})
 	work, wctx := errgroup.WithContext(gctx)
 	for range workers {
 		work.Go(func() error {
 			for s := range in {
-				d, err := l.decode(wctx, s)
+				d, err := l.decode(wctx, l.tenant, s)
 				if err != nil {
 					return err
 				}
@@ -118,9 +148,9 @@ func (l *loader) run(ctx context.Context) error {
 }
 
 // decode opens a version's heads.
-func (l *loader) decode(ctx context.Context, s stored) (decoded, error) {
-	d := decoded{doc: s.row.Num, col: s.row.Collection}
-	o, err := l.open(ctx, l.tenant, s.row)
+func (s *Service) decode(ctx context.Context, t consent.TenantID, st stored) (decoded, error) {
+	d := decoded{doc: st.row.Num, col: st.row.Collection}
+	o, err := s.open(ctx, t, st.row)
 	if err != nil {
 		d.gone = errors.Is(err, ErrKeyGone)
 		if closed(err) {
@@ -129,16 +159,16 @@ func (l *loader) decode(ctx context.Context, s stored) (decoded, error) {
 		return d, err
 	}
 	var passages []IndexPassage
-	for _, part := range s.heads {
-		h, err := l.openHead(l.tenant, o, part)
+	for _, part := range st.heads {
+		h, err := s.openHead(t, o, part)
 		if err != nil || h.DocID != o.meta.ID || h.Personal == o.meta.Nobody {
 			return d, nil
 		}
 		passages = append(passages, IndexPassage{
-			Head: h, Owners: s.row.Owners, Mentions: s.row.Mentions, RetainUntil: s.row.RetainUntil,
+			Head: h, Owners: st.row.Owners, Mentions: st.row.Mentions, RetainUntil: st.row.RetainUntil,
 		})
 	}
-	if len(passages) == int(s.row.Passages) {
+	if len(passages) == int(st.row.Passages) {
 		d.passages = passages
 	}
 	return d, nil
@@ -147,10 +177,7 @@ func (l *loader) decode(ctx context.Context, s stored) (decoded, error) {
 func (l *loader) fill(ctx context.Context, in <-chan decoded) error {
 	batches := map[CollectionID]*Change{}
 	flush := func(c CollectionID, ch *Change) error {
-		l.shelf.mu.RLock()
-		known := l.shelf.byID[c] != nil
-		l.shelf.mu.RUnlock()
-		if !known {
+		if col, _ := l.shelf.get(c); col == nil {
 			return nil // of a collection whose deletion was cut short
 		}
 		return l.Index.Apply(ctx, c, *ch)
@@ -216,7 +243,11 @@ func (l *loader) retire(ctx context.Context) error {
 // Delete deletes a document: its rows, every trace in the index, its key. It
 // returns when none is left; absent is fine.
 func (s *Service) Delete(ctx context.Context, c Caller, collection, id string) error {
-	col, err := s.collection(ctx, c, collection)
+	sh, _, err := s.current(ctx, c.Tenant)
+	if err != nil {
+		return err
+	}
+	col, err := sh.find(c, collection)
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
@@ -224,10 +255,6 @@ func (s *Service) Delete(ctx context.Context, c Caller, collection, id string) e
 		return err
 	}
 	k, err := s.keys(c.Tenant)
-	if err != nil {
-		return err
-	}
-	sh, err := s.shelf(ctx, c.Tenant)
 	if err != nil {
 		return err
 	}
@@ -252,7 +279,7 @@ func (s *Service) delete(ctx context.Context, t consent.TenantID, sh *shelf, col
 	}
 	nums := []DocNum{rows[0].Num}
 	confirmed := false
-	_, retired, err := s.Catalogue.Commit(ctx, t, nil, func(consent.Head) (Intake, error) {
+	head, retired, err := s.Catalogue.Commit(ctx, t, nil, func(consent.Head) (Intake, error) {
 		confirmed = true
 		return Intake{Retire: nums}, nil
 	})
@@ -263,7 +290,7 @@ func (s *Service) delete(ctx context.Context, t consent.TenantID, sh *shelf, col
 		return err
 	}
 	s.Step("tx.committed") // a crash here: the rows are gone, the key is wiped at the next start
-	if err := s.Index.Apply(ctx, col, Change{Remove: nums}); err != nil {
+	if err := s.apply(ctx, t, sh, head, col, Change{Remove: nums}); err != nil {
 		return err
 	}
 	return s.destroyNow(keysOf(retired))

@@ -105,9 +105,11 @@ type Intake struct {
 type Catalogue interface {
 	Collections(ctx context.Context, t consent.TenantID) ([]CollectionRow, error)
 	CollectionByLookup(ctx context.Context, t consent.TenantID, lookup [32]byte) (CollectionRow, bool, error)
-	// PutCollection inserts or replaces by ID. consent.ErrRemembered as in
-	// Append; ErrConflict when another row has the lookup.
-	PutCollection(ctx context.Context, t consent.TenantID, row CollectionRow, remember []consent.Remembered) error
+	// PutCollection inserts a row (was is empty), or puts it in place of that of
+	// its ID, if what is sealed there is was: otherwise another gateway changed
+	// it meanwhile, which is ErrConflict, as is another row that has the lookup.
+	// consent.ErrRemembered as in Append.
+	PutCollection(ctx context.Context, t consent.TenantID, row CollectionRow, was []byte, remember []consent.Remembered) error
 
 	// Commit locks the tenant's corpus head, then the rows of the subjects
 	// named, ascending, and calls confirm with the ledger's head as it is
@@ -152,13 +154,28 @@ type Catalogue interface {
 	KeyRefs(ctx context.Context, f func(seal.Ref) error) error
 }
 
+// A Feed tells an index of this process what other processes changed in the
+// corpus. Implementation: internal/postgres.
+type Feed interface {
+	// Changed calls f, in any order, with every live version that came after a
+	// corpus position, as Live does, and with every version that ended after it:
+	// of that Num, Collection, From and To are set, and nothing else. It returns
+	// the position up to which that is everything, as one snapshot shows it. f
+	// may keep what it is given.
+	Changed(ctx context.Context, t consent.TenantID, after CorpusPosition, f func(DocRow, []PartRow) error) (CorpusPosition, error)
+}
+
 // Records keeps the record keys of documents in the vault.
 type Records interface {
 	// Put makes keys durable, wrapped under the keys of their subjects; a
-	// nil parent is for documents about nobody.
+	// nil parent is for documents about nobody. They are kept for
+	// consent.KeyLease at least, named by a row or not.
 	Put(keys []RecordKey) ([]seal.Ref, error)
 	// Open returns a record key; ErrKeyGone when it or a parent is gone.
 	Open(ref seal.Ref, parent *seal.Key) (seal.Key, error)
+	// Warm is told which keys are about to be opened, people's too: what reads
+	// each from afar reads them at once. An error means that it could not.
+	Warm(ctx context.Context, refs []seal.Ref) error
 	// Destroy destroys record keys, durably. Repeatable.
 	Destroy(refs ...seal.Ref) error
 }

@@ -159,15 +159,13 @@ func (in *intake) pin(ctx context.Context, jobs []*job) error {
 	if !in.chosen || len(jobs) == 0 {
 		return nil
 	}
-	sh, err := in.shelf(ctx, in.caller.Tenant)
+	sh, _, err := in.current(ctx, in.caller.Tenant)
 	if err != nil {
 		return err
 	}
 	sh.intake.Lock()
 	defer sh.intake.Unlock()
-	sh.mu.RLock()
-	cur := sh.byID[in.col.ID]
-	sh.mu.RUnlock()
+	cur, was := sh.get(in.col.ID)
 	if cur == nil {
 		return ErrNotFound
 	}
@@ -182,7 +180,7 @@ func (in *intake) pin(ctx context.Context, jobs []*job) error {
 	}
 	col := *cur
 	col.Embedder, col.Analyser = chosen.Embedder, chosen.Analyser
-	if err := in.saveCollection(ctx, in.caller.Tenant, sh, col); err != nil {
+	if err := in.saveCollection(ctx, in.caller.Tenant, sh, col, was); err != nil {
 		return err
 	}
 	in.col = &col

@@ -106,6 +106,21 @@ func closed(err error) bool {
 		errors.Is(err, errAltered) || errors.Is(err, consent.ErrNoPerson)
 }
 
+// warm says that some versions are about to be opened.
+func (s *Service) warm(ctx context.Context, t consent.TenantID, rows []*DocRow) error {
+	var people []consent.SubjectNum
+	refs := make([]seal.Ref, 0, 2*len(rows))
+	for _, r := range rows {
+		people = append(append(people, r.Owners...), r.Mentions...)
+		refs = append(refs, r.Key)
+	}
+	keys, err := s.Ledger.PeopleKeys(ctx, t, sorted(people))
+	if err != nil {
+		return err
+	}
+	return s.Records.Warm(ctx, append(refs, keys...))
+}
+
 // open opens a version: its key through the keys of its people, then what is
 // sealed with it. What the catalogue says in clear is believed only as far as
 // the seal vouches for it.

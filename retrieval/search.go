@@ -52,7 +52,7 @@ func (s *Service) search(ctx context.Context, c Caller, collection string, r Sea
 		if !again {
 			break
 		}
-		if permit, err = s.Ledger.Permit(ctx, c.Tenant, r.Purpose); err != nil {
+		if permit, err = s.permit(ctx, c.Tenant, r.Purpose, 0); err != nil {
 			return Answer{}, err
 		}
 	}
@@ -252,9 +252,7 @@ func (s *Service) Check(ctx context.Context, c Caller, purpose string, ids []str
 		if row == nil || gates[row.Collection] != nil {
 			continue
 		}
-		sh.mu.RLock()
-		col := sh.byID[row.Collection]
-		sh.mu.RUnlock()
+		col, _ := sh.get(row.Collection)
 		if col == nil || !c.sees(col.Name) {
 			continue
 		}

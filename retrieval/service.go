@@ -10,11 +10,15 @@ import (
 	"github.com/assent-gateway/assent/internal/seal"
 )
 
-// Deps are what a Service is made of. All but Log, Step and Observer are required.
+// Deps are what a Service is made of. All but Feed, Log, Step and Observer are
+// required.
 type Deps struct {
 	Ledger    *consent.Ledger
 	Catalogue Catalogue
 	Index     Index
+	// Feed is for an index of this process over a corpus that other processes
+	// change, too; nil where nobody else does, or where they share the index.
+	Feed      Feed
 	Records   Records
 	Embedders Embedders
 	// Keys returns a tenant's keys for the catalogue; false when unknown.
@@ -49,18 +53,6 @@ type Service struct {
 	tenants map[consent.TenantID]*shelf
 	// limbo are keys of what is deleted that could not be destroyed yet.
 	limbo []seal.Ref
-}
-
-// shelf is what a Service keeps of a tenant: its collections by name, and the
-// lock under which a transaction of the corpus and its application to the
-// index are one step, so that the index sees changes in corpus order.
-type shelf struct {
-	// A search that was overtaken by a change reads under it, so that rows and
-	// index say the same.
-	intake sync.RWMutex
-	mu     sync.RWMutex
-	byName map[string]*Collection
-	byID   map[CollectionID]*Collection
 }
 
 // NewService returns a service without tenants; Load adds them.
@@ -121,12 +113,24 @@ func (s *Service) keys(t consent.TenantID) (Keys, error) {
 	return k, nil
 }
 
-// permit asks the ledger, and waits for a position when one is asked for.
+// permit asks the ledger, and waits for a position when one is asked for. What
+// this gateway keeps of the tenant is then as new as the permit.
 func (s *Service) permit(ctx context.Context, t consent.TenantID, purpose string, min consent.Position) (consent.Permit, error) {
 	if err := s.await(ctx, t, min); err != nil {
 		return consent.Permit{}, err
 	}
-	return s.Ledger.Permit(ctx, t, purpose)
+	p, err := s.Ledger.Permit(ctx, t, purpose)
+	if err != nil {
+		return consent.Permit{}, err
+	}
+	sh, err := s.shelf(ctx, t)
+	if err != nil {
+		return consent.Permit{}, err
+	}
+	if err := s.follow(ctx, t, sh, p.Head(), nil); err != nil {
+		return consent.Permit{}, err
+	}
+	return p, nil
 }
 
 // Waiting for a position: how long at most, and how often the head is read.
@@ -140,18 +144,18 @@ func (s *Service) await(ctx context.Context, t consent.TenantID, min consent.Pos
 	if min == 0 {
 		return nil
 	}
-	deadline := time.Now().Add(positionPatience)
+	enough := time.NewTimer(positionPatience)
+	defer enough.Stop()
 	for {
 		head, err := s.Ledger.Head(ctx, t)
 		if err != nil || head.Position >= min {
 			return err
 		}
-		if time.Now().After(deadline) {
-			return ErrPosition
-		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-enough.C:
+			return ErrPosition
 		case <-time.After(positionInterval):
 		}
 	}

@@ -2,6 +2,8 @@ package retrieval
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/assent-gateway/assent/consent"
 )
@@ -20,6 +22,9 @@ func (s *Service) Vectors(ctx context.Context, c CollectionID, refs []PassageRef
 	}
 	parts, err := s.Catalogue.Bodies(ctx, t, refs)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.warm(ctx, t, slices.Collect(maps.Values(rows))); err != nil {
 		return nil, err
 	}
 	docs := make(map[DocNum]*opened, len(rows))

@@ -39,7 +39,11 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if sharedPG.server != nil {
+		sharedPG.server.Stop()
+	}
+	os.Exit(code)
 }
 
 // childConfig is that of a process which kills itself: crash is "step:n", the

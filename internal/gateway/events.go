@@ -36,7 +36,11 @@ func (g *Gateway) enterEvents(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range g.vault.Tenants() {
+	tenants, err := g.vault.Tenants(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range tenants {
 		id := consent.TenantID(name)
 		var mine []vault.Event
 		for _, e := range events {
@@ -44,7 +48,10 @@ func (g *Gateway) enterEvents(ctx context.Context) error {
 				mine = append(mine, e)
 			}
 		}
-		logKeys := g.logKeyEvents(name)
+		logKeys, err := g.logKeyEvents(ctx, id)
+		if err != nil {
+			return err
+		}
 		if len(mine)+len(logKeys) == 0 {
 			continue
 		}
@@ -119,24 +126,23 @@ func (g *Gateway) eventBody(id consent.TenantID, e vault.Event) (consent.Kind, v
 // logKeyEvents are those that the keys of a tenant's log tell of: nothing else
 // remembers them, and their ids are made from the keys. That a retired key is
 // destroyed is not said: the keyring that held it was replaced, not overwritten.
-func (g *Gateway) logKeyEvents(tenant string) []vaultEvent {
-	keys, ok := g.vault.Tenant(tenant)
-	if !ok {
-		return nil
+func (g *Gateway) logKeyEvents(ctx context.Context, tenant consent.TenantID) ([]vaultEvent, error) {
+	keys, retired, err := g.vault.LogKeys(ctx, tenant)
+	if err != nil {
+		return nil, err
 	}
 	var out []vaultEvent
 	add := func(event string, public [32]byte) {
 		sum := sha256.Sum256(append([]byte(event+"\x00"), public[:]...))
 		out = append(out, vaultEvent{ID: hex.EncodeToString(sum[:16]), Event: event, LogKey: hex.EncodeToString(public[:])})
 	}
-	publics := keys.LogKeys()
-	for i, public := range publics {
+	for i, public := range keys {
 		if i > 0 {
 			add("log_key_added", public)
 		}
-		if i < len(keys.Retired) {
+		if i < retired {
 			add("log_key_retired", public)
 		}
 	}
-	return out
+	return out, nil
 }

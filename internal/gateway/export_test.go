@@ -28,5 +28,5 @@ func (g *Gateway) DestroyPersonsKey(ctx context.Context, who consent.Subject) er
 		return err
 	}
 	refs := []seal.Ref{rows[0].Key}
-	return g.vault.Destroy(refs...)
+	return g.vault.Consent().Destroy(refs...)
 }

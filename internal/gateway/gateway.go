@@ -1,6 +1,7 @@
-// Package gateway puts the parts together: one data directory and one vault
-// become a gateway that can be served. It is the only place that knows every
-// adapter; commands and end-to-end tests start here.
+// Package gateway puts the parts together: one data directory and one vault, or
+// a Postgres and a vault that other gateways use too, become a gateway that can
+// be served. It is the only place that knows every adapter; commands and
+// end-to-end tests start here.
 //
 // # Start
 //
@@ -15,6 +16,10 @@
 // entered. A ledger that is behind its journal, or
 // differs from it, stays closed (503, and readyz says why), and then nothing is
 // wiped: the copy that was put back may not be the newest.
+//
+// On a Postgres the same, while other gateways write: what they commit
+// meanwhile is not missing, what they have made keys for is not wiped, and a
+// tenant that they make later is opened when it is first asked for (Enter).
 package gateway
 
 import (
@@ -36,6 +41,8 @@ import (
 	"github.com/assent-gateway/assent/internal/embedded"
 	"github.com/assent-gateway/assent/internal/httpapi"
 	"github.com/assent-gateway/assent/internal/localembed"
+	"github.com/assent-gateway/assent/internal/pgvault"
+	"github.com/assent-gateway/assent/internal/postgres"
 	"github.com/assent-gateway/assent/internal/seal"
 	"github.com/assent-gateway/assent/internal/sqlite"
 	"github.com/assent-gateway/assent/internal/telemetry"
@@ -62,10 +69,15 @@ var (
 	ErrInUse = errors.New("gateway: another process uses this data directory")
 )
 
-// Config says what to open. DataDir is required.
+// Config says what to open. DataDir or PostgresURL is required.
 type Config struct {
 	DataDir  string
 	VaultDir string // "": DataDir + ".vault"
+	// PostgresURL and VaultURL, together, are in place of DataDir: the data's
+	// database and the vault's. VaultDir then holds the vault's epoch key.
+	PostgresURL, VaultURL string
+	// AllowParameterLogging overrides postgres.ErrLogsParameters.
+	AllowParameterLogging bool
 	// AllowVaultInside overrides ErrVaultInside.
 	AllowVaultInside bool
 	AdminKey         string          // the bootstrap key; "": kept in the vault, made on first start
@@ -89,6 +101,8 @@ type Config struct {
 	DBFault    func(op string) error
 	VaultFault func(op string) error
 	Step       func(string)
+	// Deaf drops every notification of other gateways.
+	Deaf bool
 	// WrapIndex puts something between the service and the index.
 	WrapIndex func(retrieval.Index) retrieval.Index
 }
@@ -103,17 +117,22 @@ type Gateway struct {
 	AdminKey     string
 	AdminKeyMade bool
 	AdminKeyFile string
+	// Limits name what this gateway cannot promise, as the operator set it up.
+	Limits []string
 
 	cfg   Config
-	vault *vault.Vault
-	db    *sqlite.DB
+	vault keeper
+	db    database
+	feed  retrieval.Feed // nil where nobody else changes the corpus
 	index *embedded.Index
 	lock  *os.File
+	open  opened
 
 	lost atomic.Bool // the database lacks a tenant whose journal the vault has
 
-	stopLog   func() // nil before it runs
-	stopWatch func() error
+	stopLog       func() // nil before it runs
+	stopWatch     func() error
+	stopListening func() // nil when nobody listens
 
 	closed atomic.Bool
 }
@@ -127,13 +146,17 @@ func Open(ctx context.Context, cfg Config) (g *Gateway, err error) {
 			g.Close()
 		}
 	}()
-	if err := g.openFiles(ctx, mayMake); err != nil {
+	openAll := func(ctx context.Context) error { return g.openFiles(ctx, mayMake) }
+	if cfg.PostgresURL != "" {
+		openAll = g.openCluster
+	}
+	if err := openAll(ctx); err != nil {
 		return g, err
 	}
 	if err := g.checkVault(ctx); err != nil {
 		return g, err
 	}
-	if err := g.openAdminKey(); err != nil {
+	if err := g.openAdminKey(ctx); err != nil {
 		return g, err
 	}
 	if err := g.wire(); err != nil {
@@ -143,6 +166,7 @@ func Open(ctx context.Context, cfg Config) (g *Gateway, err error) {
 		return g, err
 	}
 	g.runLog()
+	g.listen()
 	return g, g.observe()
 }
 
@@ -175,12 +199,12 @@ func (g *Gateway) openFiles(ctx context.Context, missing making) (err error) {
 		return ErrNoData
 	}
 	options := vault.Options{Fault: g.cfg.VaultFault, KMS: g.cfg.KMS, KMSKey: g.cfg.KMSKey}
-	g.vault, err = vault.Open(g.cfg.VaultDir, options)
+	v, err := vault.Open(g.cfg.VaultDir, options)
 	if errors.Is(err, vault.ErrNotExist) {
 		if !fresh {
 			return ErrNoVault
 		}
-		g.vault, err = vault.Create(g.cfg.VaultDir, options)
+		v, err = vault.Create(g.cfg.VaultDir, options)
 	}
 	if errors.Is(err, vault.ErrLocked) {
 		return fmt.Errorf("%w: another assent uses %s", err, g.cfg.VaultDir)
@@ -188,16 +212,18 @@ func (g *Gateway) openFiles(ctx context.Context, missing making) (err error) {
 	if err != nil {
 		return err
 	}
+	g.vault = dirVault{v}
 	if err := os.MkdirAll(g.cfg.DataDir, 0o700); err != nil {
 		return fmt.Errorf("gateway: make the data directory: %w", err)
 	}
 	if g.lock, err = lockDir(g.cfg.DataDir); err != nil {
 		return err
 	}
-	g.db, err = sqlite.Open(ctx, g.cfg.dbPath(), sqlite.Options{Now: g.cfg.Now, Fault: g.cfg.DBFault})
+	db, err := sqlite.Open(ctx, g.cfg.dbPath(), sqlite.Options{Now: g.cfg.Now, Fault: g.cfg.DBFault})
 	if err != nil {
 		return err
 	}
+	g.db = db
 	return g.bindVault(ctx)
 }
 
@@ -205,15 +231,15 @@ func (g *Gateway) openFiles(ctx context.Context, missing making) (err error) {
 func (g *Gateway) bindVault(ctx context.Context) error {
 	id := g.vault.ID()
 	bound, err := g.db.VaultID(ctx)
-	switch {
-	case err != nil:
-		return err
-	case len(bound) == 0:
-		return g.db.SetVaultID(ctx, id[:])
-	case string(bound) != string(id[:]):
-		return ErrForeignVault
+	if err == nil && len(bound) == 0 {
+		if err = g.db.SetVaultID(ctx, id[:]); err == nil {
+			bound, err = g.db.VaultID(ctx) // another gateway may have been first
+		}
 	}
-	return nil
+	if err == nil && string(bound) != string(id[:]) {
+		err = ErrForeignVault
+	}
+	return err
 }
 
 // within reports whether inner is outer or lies below it.
@@ -260,17 +286,14 @@ func lockDir(dir string) (*os.File, error) {
 	return f, nil
 }
 
-func (g *Gateway) openAdminKey() (err error) {
+func (g *Gateway) openAdminKey(ctx context.Context) (err error) {
 	g.AdminKey = g.cfg.AdminKey
 	if g.AdminKey != "" {
 		return nil
 	}
-	g.AdminKeyFile = filepath.Join(g.vault.Dir(), "admin.key")
-	if g.AdminKey, err = g.vault.AdminKey(); !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	g.AdminKey, g.AdminKeyMade = credential.NewSecret(), true
-	return g.vault.SetAdminKey(g.AdminKey)
+	g.AdminKeyFile = adminKeyFile(g.vault)
+	g.AdminKey, g.AdminKeyMade, err = g.vault.AdminKey(ctx, credential.NewSecret())
+	return err
 }
 
 func (g *Gateway) wire() error {
@@ -290,21 +313,27 @@ func (g *Gateway) wire() error {
 		index = g.cfg.WrapIndex(index)
 	}
 	g.Retrieval = retrieval.NewService(retrieval.Deps{
-		Ledger: g.Ledger, Catalogue: g.db, Index: index, Records: g.vault.Records(),
+		Ledger: g.Ledger, Catalogue: g.db, Index: index, Feed: g.feed, Records: g.vault.Records(),
 		Embedders: embedders, Keys: g.vault.CatalogueKeys, Log: g.cfg.Log, Step: g.cfg.Step,
 		Observer: g.cfg.Telemetry.Retrieval(),
 	})
 	g.index.SetVectors(g.Retrieval)
-	g.Credentials = credential.NewService(g.db, g.vault.System(), credential.WithBootstrap(DefaultTenant, g.AdminKey),
-		credential.WithLedger(g.Ledger, func(ctx context.Context, id consent.TenantID) error {
-			_, err := g.openTenant(ctx, id)
-			return err
-		}))
+	options := []credential.Option{
+		credential.WithBootstrap(DefaultTenant, g.AdminKey), credential.WithLedger(g.Ledger, g.Enter),
+	}
+	if g.feed != nil { // another gateway may revoke a key
+		options = append(options, credential.WithoutCache())
+	}
+	g.Credentials = credential.NewService(g.db, g.vault.System(), options...)
 	return nil
 }
 
 func (g *Gateway) openTenants(ctx context.Context) error {
 	if err := g.ensureTenant(ctx, DefaultTenant); err != nil {
+		return err
+	}
+	journals, err := g.journals(ctx) // first: who is in the vault by now is in the database
+	if err != nil {
 		return err
 	}
 	tenants, err := g.db.Tenants(ctx)
@@ -317,9 +346,10 @@ func (g *Gateway) openTenants(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		g.open.mark(t.ID)
 		whole = whole && ok
 	}
-	if lost := g.lostTenants(tenants); lost > 0 {
+	if lost := lostTenants(journals, tenants); lost > 0 {
 		g.cfg.Log.Error("the vault knows tenants that the database lacks: restored from a backup", "count", lost)
 		g.lost.Store(true)
 		whole = false
@@ -333,14 +363,14 @@ func (g *Gateway) openTenants(ctx context.Context) error {
 	if err := g.sweep(ctx); err != nil {
 		return err
 	}
-	return g.vault.Settled() // keys that an older vault brought back are wiped
+	return g.vault.Settled(ctx) // keys that an older vault brought back are wiped
 }
 
 // openTenant reports false when the tenant's ledger is closed: then it is
 // there, and answers 503.
 func (g *Gateway) openTenant(ctx context.Context, id consent.TenantID) (bool, error) {
 	if err := g.Ledger.Open(ctx, id); err != nil {
-		if !errors.Is(err, consent.ErrUnavailable) {
+		if !errors.Is(err, consent.ErrUnavailable) || g.feed != nil && !final(err) {
 			return false, err
 		}
 		g.cfg.Log.Error("ledger closed", "why", consent.Why(err))
@@ -373,15 +403,39 @@ func (g *Gateway) openTenant(ctx context.Context, id consent.TenantID) (bool, er
 	return true, nil
 }
 
+// final reports whether a ledger that did not open will not, if asked again.
+func final(err error) bool {
+	return errors.Is(err, consent.ErrBehindJournal) || errors.Is(err, consent.ErrDiverged) || errors.Is(err, consent.ErrTampered)
+}
+
+// journals lists the tenants that have a journal.
+func (g *Gateway) journals(ctx context.Context) ([]consent.TenantID, error) {
+	ids, err := g.vault.Tenants(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []consent.TenantID
+	for _, id := range ids {
+		head, err := g.vault.Head(ctx, consent.TenantID(id))
+		if err != nil {
+			return nil, err
+		}
+		if head > 0 {
+			out = append(out, consent.TenantID(id))
+		}
+	}
+	return out, nil
+}
+
 // lostTenants counts tenants with a journal that the database does not know.
-func (g *Gateway) lostTenants(known []credential.TenantRow) int {
-	there := map[string]bool{}
+func lostTenants(journals []consent.TenantID, known []credential.TenantRow) int {
+	there := map[consent.TenantID]bool{}
 	for _, t := range known {
-		there[string(t.ID)] = true
+		there[t.ID] = true
 	}
 	lost := 0
-	for _, id := range g.vault.Tenants() {
-		if !there[id] && g.vault.Head(id) > 0 {
+	for _, id := range journals {
+		if !there[id] {
 			lost++
 		}
 	}
@@ -389,24 +443,34 @@ func (g *Gateway) lostTenants(known []credential.TenantRow) int {
 }
 
 func (g *Gateway) sweep(ctx context.Context) error {
-	named := map[seal.Ref]bool{}
-	err := g.db.KeyRefs(ctx, func(ref seal.Ref) error {
-		named[ref] = true
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	wiped, err := g.vault.Sweep(func(ref seal.Ref) bool { return named[ref] })
+	wiped, err := g.vault.Sweep(ctx, func() (func(seal.Ref) bool, error) { return g.named(ctx) })
 	if err == nil && wiped > 0 {
 		g.cfg.Log.Info("key slots that no row names were wiped", "count", wiped)
 	}
 	return err
 }
 
+// named returns what the rows name. A commit of our own comes first: where
+// commits wait for a standby, it returns when those before it are to be seen.
+func (g *Gateway) named(ctx context.Context) (func(seal.Ref) bool, error) {
+	generation, err := g.db.VaultGeneration(ctx)
+	if err == nil {
+		err = g.db.SetVaultGeneration(ctx, generation)
+	}
+	if err != nil {
+		return nil, err
+	}
+	named := map[seal.Ref]bool{}
+	err = g.db.KeyRefs(ctx, func(ref seal.Ref) error {
+		named[ref] = true
+		return nil
+	})
+	return func(ref seal.Ref) bool { return named[ref] }, err
+}
+
 // ensureTenant makes a tenant's keys and row where they are missing.
 func (g *Gateway) ensureTenant(ctx context.Context, id consent.TenantID) error {
-	if err := g.vault.AddTenant(string(id)); err != nil {
+	if err := g.vault.AddTenant(ctx, string(id)); err != nil {
 		return err
 	}
 	now, err := g.db.Now(ctx)
@@ -425,12 +489,19 @@ func (g *Gateway) Ready(ctx context.Context) error {
 	if g.lost.Load() {
 		return consent.ErrBehindJournal // a tenant's whole ledger is
 	}
+	if _, err := g.vault.Generation(ctx); err != nil {
+		return fmt.Errorf("%w: the vault cannot be read", consent.ErrUnavailable)
+	}
 	return g.Ledger.Ready(ctx)
 }
 
-// KeySlots is how many keys the vault holds: of people and of documents.
+// KeySlots is how many keys the vault holds, of people and of documents; -1
+// when it cannot be asked.
 func (g *Gateway) KeySlots() int {
-	used, _ := g.vault.Slots()
+	used, err := g.vault.Slots(context.Background())
+	if err != nil {
+		return -1
+	}
 	return used
 }
 
@@ -442,6 +513,9 @@ func (g *Gateway) Close() error {
 	var errs []error
 	if g.stopWatch != nil {
 		errs = append(errs, g.stopWatch())
+	}
+	if g.stopListening != nil {
+		g.stopListening()
 	}
 	if g.stopLog != nil {
 		g.stopLog() // what it did not sign for, the next start does
@@ -464,8 +538,13 @@ func (g *Gateway) Handler() http.Handler {
 	return httpapi.New(httpapi.Deps{
 		Metrics: metrics, Observer: observer, RateLimit: g.cfg.RateLimit,
 		Ledger: g.Ledger, Retrieval: g.Retrieval, Credentials: g.Credentials,
-		Tenants: g, Tree: g.Tree, PublicLog: g.cfg.TransparencyLog.Public, Ready: g.Ready, Log: g.cfg.Log,
-		Outages: []error{sqlite.ErrClosed, sqlite.ErrBusy, sqlite.ErrFull, sqlite.ErrCorrupt, sqlite.ErrOther},
+		Tenants: g, Enter: g.Enter, Tree: g.Tree, PublicLog: g.cfg.TransparencyLog.Public, Ready: g.Ready, Log: g.cfg.Log,
+		Outages: []error{
+			sqlite.ErrClosed, sqlite.ErrBusy, sqlite.ErrFull, sqlite.ErrCorrupt, sqlite.ErrOther,
+			postgres.ErrClosed, postgres.ErrUnreachable, postgres.ErrRefused, postgres.ErrNotPrimary, postgres.ErrNotDurable,
+			postgres.ErrLogsParameters, postgres.ErrUnreplicated, postgres.ErrBusy, postgres.ErrFull, postgres.ErrCorrupt,
+			postgres.ErrOther, pgvault.ErrDamaged,
+		},
 	})
 }
 
@@ -475,6 +554,9 @@ func Sentinels() []error {
 	return []error{
 		sqlite.ErrClosed, sqlite.ErrBusy, sqlite.ErrFull, sqlite.ErrCorrupt, sqlite.ErrSchema,
 		vault.ErrBroken, vault.ErrGap, vault.ErrDamaged,
+		postgres.ErrClosed, postgres.ErrUnreachable, postgres.ErrRefused, postgres.ErrNotPrimary, postgres.ErrNotDurable,
+		postgres.ErrLogsParameters, postgres.ErrUnreplicated, postgres.ErrBusy, postgres.ErrFull, postgres.ErrCorrupt,
+		postgres.ErrSchema, postgres.ErrOther, pgvault.ErrDamaged,
 		retrieval.ErrConflict, retrieval.ErrEmbedder,
 	}
 }

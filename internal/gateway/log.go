@@ -72,6 +72,5 @@ func (g *Gateway) enterTenant(ctx context.Context, id consent.TenantID) error {
 	if err != nil || head.Position > 0 {
 		return err
 	}
-	_, err = g.Ledger.Enter(ctx, id, consent.Note{Kind: consent.KindTenant, Body: tenantEvent{"created", id}})
-	return err
+	return g.Ledger.Begin(ctx, id, consent.Note{Kind: consent.KindTenant, Body: tenantEvent{"created", id}})
 }

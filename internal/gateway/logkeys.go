@@ -18,7 +18,7 @@ var ErrNotCrossSigned = errors.New("gateway: the log's newest checkpoint does no
 // refused: whoever trusts the older key alone would never see who follows it.
 // It returns the tenants whose key was retired, after an error too.
 func RetireLogKeys(ctx context.Context, cfg Config, tenants []string) (retired []string, err error) {
-	g, err := openStopped(ctx, &cfg)
+	g, v, err := openStopped(ctx, &cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -28,10 +28,10 @@ func RetireLogKeys(ctx context.Context, cfg Config, tenants []string) (retired [
 	}
 	all := len(tenants) == 0
 	if all {
-		tenants = g.vault.Tenants()
+		tenants = v.Tenants()
 	}
 	for _, t := range tenants {
-		keys, ok := g.vault.Tenant(t)
+		keys, ok := v.Tenant(t)
 		switch {
 		case !ok:
 			return retired, vault.ErrNoTenant
@@ -40,10 +40,10 @@ func RetireLogKeys(ctx context.Context, cfg Config, tenants []string) (retired [
 		case keys.Retiring == [32]byte{}:
 			return retired, vault.ErrNotRetiring
 		}
-		if err := g.crossSigned(ctx, consent.TenantID(t)); err != nil {
+		if err := g.crossSigned(ctx, v, consent.TenantID(t)); err != nil {
 			return retired, err
 		}
-		if err := g.vault.RetireLogKey(t); err != nil {
+		if err := v.RetireLogKey(t); err != nil {
 			return retired, err
 		}
 		retired = append(retired, t)
@@ -51,8 +51,8 @@ func RetireLogKeys(ctx context.Context, cfg Config, tenants []string) (retired [
 	return retired, nil
 }
 
-func (g *Gateway) crossSigned(ctx context.Context, t consent.TenantID) error {
-	inVault, err := g.vault.Checkpoint(string(t))
+func (g *Gateway) crossSigned(ctx context.Context, v *vault.Vault, t consent.TenantID) error {
+	inVault, err := v.Checkpoint(string(t))
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/internal/credential"
-	"github.com/assent-gateway/assent/internal/sqlite"
 	"github.com/assent-gateway/assent/internal/vault"
 	"github.com/assent-gateway/assent/retrieval"
 )
@@ -35,16 +34,16 @@ const eraBits = 32
 // documents that are lost. From then on newer data that is found after all
 // cannot be read in full any more.
 func Replay(ctx context.Context, cfg Config) (map[consent.TenantID]consent.Gap, error) {
-	g, err := openStopped(ctx, &cfg)
+	g, v, err := openStopped(ctx, &cfg)
 	if err != nil {
 		return nil, err
 	}
 	defer g.Close()
-	if _, restored := g.vault.Restored(); restored {
+	if _, restored := v.Restored(); restored {
 		return nil, errRestoredVault
 	}
 	g.Ledger = consent.NewLedger(g.db, g.vault.Consent(), consent.Options{Log: cfg.Log, Step: cfg.Step})
-	gaps, err := g.gaps(ctx)
+	gaps, err := g.gaps(ctx, v)
 	if err != nil || len(gaps) == 0 {
 		return nil, err
 	}
@@ -52,7 +51,7 @@ func Replay(ctx context.Context, cfg Config) (map[consent.TenantID]consent.Gap, 
 	for id, gap := range gaps {
 		record[string(id)] = vault.Gap{From: uint64(gap.From), To: uint64(gap.To), Lost: gap.Lost, Unknown: gap.Unknown}
 	}
-	if err := g.vault.BeginReplay(record); err != nil {
+	if err := v.BeginReplay(record); err != nil {
 		return nil, err
 	}
 	g.step("replay.begun")
@@ -83,17 +82,17 @@ func (g *Gateway) step(name string) {
 
 // openStopped opens the files of a gateway that is not running, and serves
 // nothing.
-func openStopped(ctx context.Context, cfg *Config) (*Gateway, error) {
+func openStopped(ctx context.Context, cfg *Config) (*Gateway, *vault.Vault, error) {
 	cfg.defaults()
 	g := &Gateway{cfg: *cfg}
 	if err := g.openFiles(ctx, mustExist); err != nil {
-		return nil, errors.Join(err, g.Close())
+		return nil, nil, errors.Join(err, g.Close())
 	}
-	return g, nil
+	return g, g.vault.(dirVault).Vault, nil
 }
 
 // gaps are those of all tenants that the vault knows.
-func (g *Gateway) gaps(ctx context.Context) (map[consent.TenantID]consent.Gap, error) {
+func (g *Gateway) gaps(ctx context.Context, v *vault.Vault) (map[consent.TenantID]consent.Gap, error) {
 	rows, err := g.db.Tenants(ctx)
 	if err != nil {
 		return nil, err
@@ -103,12 +102,12 @@ func (g *Gateway) gaps(ctx context.Context) (map[consent.TenantID]consent.Gap, e
 		there[string(t.ID)] = true
 	}
 	gaps := map[consent.TenantID]consent.Gap{}
-	for _, name := range g.vault.Tenants() {
+	for _, name := range v.Tenants() {
 		id := consent.TenantID(name)
 		var gap consent.Gap
 		if there[name] {
 			gap, err = g.Ledger.Gap(ctx, id)
-		} else if head := g.vault.Head(name); head > 0 {
+		} else if head := v.Head(name); head > 0 {
 			gap, err = g.Ledger.WholeGap(id)
 		}
 		if err != nil {
@@ -137,8 +136,8 @@ func (g *Gateway) addTenant(ctx context.Context, id consent.TenantID) error {
 
 // advanceCorpus begins a new era of corpus positions for every tenant, so that
 // none that was given out before is given out for something else.
-func advanceCorpus(ctx context.Context, v *vault.Vault, db *sqlite.DB) error {
-	era, err := v.NextEra()
+func advanceCorpus(ctx context.Context, v keeper, db database) error {
+	era, err := v.NextEra(ctx)
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ func sharedData(t testing.TB, name string) string {
 
 func openGateway(t testing.TB, cfg gateway.Config) *gateway.Gateway {
 	t.Helper()
-	if cfg.DataDir == "" {
+	if cfg.DataDir == "" && cfg.PostgresURL == "" {
 		cfg.DataDir = filepath.Join(t.TempDir(), "data")
 	}
 	g, err := gateway.Open(t.Context(), cfg)

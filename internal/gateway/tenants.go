@@ -15,7 +15,7 @@ import (
 // of a tenant that is not there, or a tenant that the next start opens.
 func (g *Gateway) CreateTenant(ctx context.Context, name credential.Name) (consent.TenantID, string, error) {
 	id := consent.TenantID("t" + strings.ToLower(rand.Text())[:16])
-	if err := g.vault.AddTenant(string(id)); err != nil {
+	if err := g.vault.AddTenant(ctx, string(id)); err != nil {
 		return "", "", err
 	}
 	secret, err := g.Credentials.CreateTenant(ctx, id, name) // opens the ledger, too

@@ -29,7 +29,7 @@ var ErrOldVault = errors.New("gateway: the vault is older than the data: entries
 // and a copy of a vault from within the present run, when at most one batch came
 // after it. Against the first there is only what left the machine.
 func (g *Gateway) checkVault(ctx context.Context) error {
-	seen, err := g.db.VaultGeneration(ctx)
+	seen, err := g.db.VaultGeneration(ctx) // before the vault's, which is never behind it
 	if err != nil {
 		return err
 	}
@@ -42,10 +42,14 @@ func (g *Gateway) checkVault(ctx context.Context) error {
 			return fmt.Errorf("%w (%w)", ErrOldVault, why)
 		}
 		g.cfg.Log.Warn("started on a vault that is older than the data, as the operator accepted")
-	} else if _, restored := g.vault.Restored(); restored {
+	} else if g.vault.WasRestored() {
 		g.cfg.Log.Warn("the vault was restored from a backup: what came after it, this machine cannot know")
 	}
-	if seen < g.vault.Started() {
+	started, err := g.vault.Started(ctx)
+	if err != nil {
+		return err
+	}
+	if seen < started {
 		// A copy from before the newest start, whose ledgers may lack nothing (or
 		// a crash between the two lines below): changes of documents are lost,
 		// and their positions must not be given to others.
@@ -54,7 +58,7 @@ func (g *Gateway) checkVault(ctx context.Context) error {
 		}
 	}
 	// The vault first: a crash in between leaves it ahead, which is harmless.
-	generation, err := g.vault.Advance(seen)
+	generation, err := g.vault.Advance(ctx, seen)
 	if err != nil {
 		return err
 	}
@@ -70,8 +74,12 @@ var (
 
 // vaultIsOld says why, or nil.
 func (g *Gateway) vaultIsOld(ctx context.Context, seen uint64) (why, err error) {
-	_, restored := g.vault.Restored()
-	if seen > g.vault.Generation() && !restored {
+	restored := g.vault.WasRestored()
+	generation, err := g.vault.Generation(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if seen > generation && !restored {
 		return errLaterGeneration, nil
 	}
 	tenants, err := g.db.Tenants(ctx)
@@ -83,7 +91,7 @@ func (g *Gateway) vaultIsOld(ctx context.Context, seen uint64) (why, err error) 
 		switch {
 		case err != nil:
 			return nil, err
-		case batches > 1, batches == 1 && restored:
+		case batches > g.inFlight(), batches == 1 && restored:
 			return errJournalLacks, nil
 		}
 	}
@@ -92,7 +100,7 @@ func (g *Gateway) vaultIsOld(ctx context.Context, seen uint64) (why, err error) 
 	}
 	missing := 0
 	err = g.db.KeyRefs(ctx, func(ref seal.Ref) error {
-		held, err := g.vault.Holds(ref)
+		held, err := g.vault.Holds(ctx, ref)
 		if err == nil && !held {
 			missing++
 		}
@@ -104,13 +112,38 @@ func (g *Gateway) vaultIsOld(ctx context.Context, seen uint64) (why, err error) 
 	return why, err
 }
 
+// maxGateways bounds how many gateways may have died between a commit and its
+// journal record since the last that mended the journal.
+const maxGateways = 16
+
+// inFlight is how many batches may be between commit and journal: one for every
+// gateway.
+func (g *Gateway) inFlight() int {
+	if g.feed != nil {
+		return maxGateways
+	}
+	return 1
+}
+
 // missingBatches counts the times at which entries were recorded that the
-// journal lacks, up to two.
+// journal lacks, up to one more than may be in flight. What is committed while
+// it looks does not count.
 func (g *Gateway) missingBatches(ctx context.Context, t consent.TenantID) (int, error) {
 	enough := errors.New("enough")
+	head, err := g.db.Head(ctx, t)
+	if err != nil {
+		return 0, err
+	}
+	journal, err := g.vault.Head(ctx, t)
+	if err != nil {
+		return 0, err
+	}
 	times := map[consent.Time]bool{}
-	err := g.db.Rows(ctx, t, consent.Position(g.vault.Head(string(t))), func(row consent.Row) error {
-		if times[row.RecordedAt] = true; len(times) > 1 {
+	err = g.db.Rows(ctx, t, journal, func(row consent.Row) error {
+		if row.Position > head.Position {
+			return enough
+		}
+		if times[row.RecordedAt] = true; len(times) > g.inFlight() {
 			return enough
 		}
 		return nil

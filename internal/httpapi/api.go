@@ -76,6 +76,11 @@ func (c *call) run() error {
 		if err := c.identify(); err != nil {
 			return err
 		}
+		if c.Enter != nil {
+			if err := c.Enter(c.ctx(), c.tenant()); err != nil {
+				return err
+			}
+		}
 	}
 	if err := c.readQuery(); err != nil {
 		return err

@@ -12,14 +12,17 @@ import (
 	"github.com/assent-gateway/assent/retrieval"
 )
 
-// Deps are what the HTTP interface is made of. What stands below Outages may be
-// left out.
+// Deps are what the HTTP interface is made of. What stands below Outages, and
+// Enter, may be left out.
 type Deps struct {
 	Ledger      *consent.Ledger
 	Retrieval   *retrieval.Service
 	Credentials *credential.Service
 	Tenants     TenantMaker
-	Tree        *translog.Log
+	// Enter returns when a tenant can be used; nil: every one can. It is called
+	// before anything is asked of a tenant whose key was verified.
+	Enter func(context.Context, consent.TenantID) error
+	Tree  *translog.Log
 	// PublicLog lets everybody read the log of every tenant.
 	PublicLog bool
 	// Ready says whether the gateway may serve, and why not.

@@ -48,7 +48,7 @@ func both(b *testing.B, f func(*testing.B, storetest.Store)) {
 				if err := s.AddTenant(b.Context(), credential.TenantRow{ID: t, CreatedAt: 1}, nil, nil); err != nil {
 					b.Fatal(err)
 				}
-				if err := s.PutCollection(b.Context(), t, retrieval.CollectionRow{ID: 1, Lookup: [32]byte{1}}, nil); err != nil {
+				if err := s.PutCollection(b.Context(), t, retrieval.CollectionRow{ID: 1, Lookup: [32]byte{1}}, nil, nil); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -49,7 +49,7 @@ func (db *DB) CollectionByLookup(ctx context.Context, t consent.TenantID, lookup
 
 // PutCollection implements retrieval.Catalogue. Like every change of a
 // tenant's catalogue it holds the corpus head, which orders it with drops.
-func (db *DB) PutCollection(ctx context.Context, t consent.TenantID, row retrieval.CollectionRow, remember []consent.Remembered) error {
+func (db *DB) PutCollection(ctx context.Context, t consent.TenantID, row retrieval.CollectionRow, was []byte, remember []consent.Remembered) error {
 	return db.write(ctx, "store a collection", func(x *tx) error {
 		var head retrieval.CorpusPosition
 		b := x.batch()
@@ -61,9 +61,14 @@ func (db *DB) PutCollection(ctx context.Context, t consent.TenantID, row retriev
 		b = x.batch()
 		b.remember(t, remember)
 		b.free(t, row)
-		b.exec(nil, `INSERT INTO collections (tenant, id, lookup, sealed) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (tenant, id) DO UPDATE SET lookup = excluded.lookup, sealed = excluded.sealed`,
-			t, int64(row.ID), row.Lookup[:], row.Sealed)
+		if len(was) == 0 {
+			b.exec(all(1, retrieval.ErrConflict), `INSERT INTO collections (tenant, id, lookup, sealed) VALUES ($1, $2, $3, $4)
+				ON CONFLICT (tenant, id) DO NOTHING`, t, int64(row.ID), row.Lookup[:], row.Sealed)
+		} else {
+			b.exec(all(1, retrieval.ErrConflict), `UPDATE collections SET lookup = $3, sealed = $4
+				WHERE tenant = $1 AND id = $2 AND sealed = $5`, t, int64(row.ID), row.Lookup[:], row.Sealed, was)
+		}
+		b.shelfChanged(t)
 		return b.send()
 	})
 }
@@ -75,6 +80,12 @@ func (b *batch) free(t consent.TenantID, row retrieval.CollectionRow) {
 		t, row.Lookup[:], int64(row.ID))
 }
 
+// shelfChanged tells every gateway to read the tenant's collections again. The
+// corpus head is held.
+func (b *batch) shelfChanged(t consent.TenantID) {
+	b.exec(nil, `UPDATE corpus_heads SET shelf = shelf + 1 WHERE tenant = $1`, t)
+}
+
 // replaceCollection adds the replacement of a collection's row, which must be there.
 func (b *batch) replaceCollection(t consent.TenantID, row *retrieval.CollectionRow) {
 	if row == nil {
@@ -83,6 +94,7 @@ func (b *batch) replaceCollection(t consent.TenantID, row *retrieval.CollectionR
 	b.free(t, *row)
 	b.exec(all(1, retrieval.ErrConflict), `UPDATE collections SET lookup = $3, sealed = $4 WHERE tenant = $1 AND id = $2`,
 		t, int64(row.ID), row.Lookup[:], row.Sealed)
+	b.shelfChanged(t)
 }
 
 // DropCollection implements retrieval.Catalogue. The row goes with the call
@@ -102,6 +114,7 @@ func (db *DB) DropCollection(ctx context.Context, t consent.TenantID, c retrieva
 		b = x.batch()
 		if len(live) <= limit {
 			b.exec(nil, `DELETE FROM collections WHERE tenant = $1 AND id = $2`, t, int64(c))
+			b.shelfChanged(t)
 		}
 		live = live[:min(limit, len(live))]
 		b.retire(live, head)

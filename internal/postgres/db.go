@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"io/fs"
 	"sync/atomic"
 	"time"
 
@@ -45,6 +46,10 @@ type DB struct {
 // that the server is fit to keep a ledger, and brings the schema up to date.
 // Several hosts may be named: the one that takes writes is used.
 func Open(ctx context.Context, url string, o Options) (*DB, error) {
+	return connect(ctx, url, o, migrations)
+}
+
+func connect(ctx context.Context, url string, o Options, schema fs.FS) (*DB, error) {
 	const doing = "open database"
 	db := &DB{now: o.Now, fault: o.Fault}
 	if db.fault == nil {
@@ -62,7 +67,7 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 	}
 	db.waker.send = db.notify
 	db.single = db.readers.Config().ConnConfig
-	if err := db.migrate(ctx, migrations); err != nil {
+	if err := db.migrate(ctx, schema); err != nil {
 		db.Close()
 		return nil, fail(doing, err)
 	}

@@ -164,11 +164,11 @@ func TestTheVaultsIDIsKept(t *testing.T) {
 	if id, err := db.VaultID(t.Context()); id != nil || err != nil {
 		t.Fatalf("id %x, error %v before any was set", id, err)
 	}
-	for _, want := range []string{"first\x00", "second"} {
-		if err := db.SetVaultID(t.Context(), []byte(want)); err != nil {
+	for _, id := range []string{"first\x00", "second"} { // the first is kept
+		if err := db.SetVaultID(t.Context(), []byte(id)); err != nil {
 			t.Fatal(err)
 		}
-		if id, err := db.VaultID(t.Context()); string(id) != want || err != nil {
+		if id, err := db.VaultID(t.Context()); string(id) != "first\x00" || err != nil {
 			t.Errorf("id %x, error %v", id, err)
 		}
 	}

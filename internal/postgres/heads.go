@@ -27,12 +27,15 @@ func (db *DB) Head(ctx context.Context, t consent.TenantID) (h consent.Head, err
 		var m mark
 		var server consent.Time
 		var standby bool
-		found, err := s.one(ctx, `SELECT position, clock, `+clockSQL+`, pg_is_in_recovery()
-			FROM ledger_heads WHERE tenant = $1`, []any{t}, into(&m.position), into(&m.recorded), into(&server), &standby)
+		var corpus, shelf uint64
+		found, err := s.one(ctx, `SELECT l.position, l.clock, `+clockSQL+`, pg_is_in_recovery(), c.position, c.shelf
+			FROM ledger_heads l JOIN corpus_heads c ON c.tenant = l.tenant WHERE l.tenant = $1`, []any{t},
+			into(&m.position), into(&m.recorded), into(&server), &standby, into(&corpus), into(&shelf))
 		if err == nil && !found {
 			err = consent.ErrUnknownTenant
 		}
 		h = m.at(db.clock(server))
+		h.Corpus, h.Shelf = corpus, shelf
 		return s.orStandby(standby, err)
 	})
 	if err != nil {

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/assent-gateway/assent/consent"
@@ -51,7 +52,7 @@ func (db *DB) CollectionByLookup(ctx context.Context, t consent.TenantID, lookup
 }
 
 // PutCollection implements retrieval.Catalogue.
-func (db *DB) PutCollection(ctx context.Context, t consent.TenantID, row retrieval.CollectionRow, remember []consent.Remembered) error {
+func (db *DB) PutCollection(ctx context.Context, t consent.TenantID, row retrieval.CollectionRow, was []byte, remember []consent.Remembered) error {
 	return db.write(ctx, "store a collection", func(x *tx) error {
 		if _, err := x.corpusHead(ctx, t); err != nil {
 			return err
@@ -59,14 +60,30 @@ func (db *DB) PutCollection(ctx context.Context, t consent.TenantID, row retriev
 		if err := x.remember(t, remember); err != nil {
 			return err
 		}
-		err := x.insert(retrieval.ErrConflict, `INSERT INTO collections (tenant, id, lookup, sealed) VALUES (?, ?, ?, ?)
-			ON CONFLICT (tenant, id) DO UPDATE SET lookup = excluded.lookup, sealed = excluded.sealed`,
-			t, row.ID, row.Lookup[:], row.Sealed)
-		if err != nil {
+		if err := x.putCollection(t, row, was); err != nil {
 			return err
 		}
 		return x.prune()
 	})
+}
+
+func (x *tx) putCollection(t consent.TenantID, row retrieval.CollectionRow, was []byte) error {
+	if len(was) == 0 {
+		return x.insert(retrieval.ErrConflict, `INSERT INTO collections (tenant, id, lookup, sealed) VALUES (?, ?, ?, ?)`,
+			t, row.ID, row.Lookup[:], row.Sealed)
+	}
+	r, err := x.exec(`UPDATE collections SET lookup = ?, sealed = ? WHERE tenant = ? AND id = ? AND sealed = ?`,
+		row.Lookup[:], row.Sealed, t, row.ID, was)
+	if isUnique(err) {
+		return retrieval.ErrConflict
+	}
+	if err != nil {
+		return fail(x.doing, err)
+	}
+	if n, err := r.RowsAffected(); n == 0 || err != nil {
+		return cmp.Or(fail(x.doing, err), retrieval.ErrConflict)
+	}
+	return nil
 }
 
 // DropCollection implements retrieval.Catalogue. The row goes with the call

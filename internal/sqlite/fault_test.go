@@ -96,7 +96,7 @@ func prepare(t testing.TB, db *DB) {
 	t.Helper()
 	err := db.AddTenant(t.Context(), tenant, nil, nil)
 	if err == nil {
-		err = db.PutCollection(t.Context(), "t", retrieval.CollectionRow{ID: 1, Lookup: [32]byte{1}}, nil)
+		err = db.PutCollection(t.Context(), "t", retrieval.CollectionRow{ID: 1, Lookup: [32]byte{1}}, nil, nil)
 	}
 	if err == nil {
 		err = appendOne(db)

@@ -11,15 +11,15 @@ import (
 
 var catalogueCases = []testCase{{
 	name:     "collections are listed, found and replaced",
-	contract: "retrieval/ports.go: PutCollection inserts or replaces by ID",
+	contract: "retrieval/ports.go: PutCollection inserts a row (was is empty), or puts it in place of that of its ID",
 	run: func(t *testing.T, f *fixture) {
 		one, two := collection(1), collection(1<<62)
 		two.Sealed = nil
-		must(t, f.PutCollection(f.ctx, tenantA, one, nil))
-		must(t, f.PutCollection(f.ctx, tenantA, two, nil))
-		old := one.Lookup
+		must(t, f.PutCollection(f.ctx, tenantA, one, nil, nil))
+		must(t, f.PutCollection(f.ctx, tenantA, two, nil, nil))
+		old, was := one.Lookup, one.Sealed
 		one.Lookup, one.Sealed = mac("renamed", 1), box("renamed", 1)
-		must(t, f.PutCollection(f.ctx, tenantA, one, nil))
+		must(t, f.PutCollection(f.ctx, tenantA, one, was, nil))
 		all, err := f.Collections(f.ctx, tenantA)
 		must(t, err)
 		sameSet(t, "collections", all, []retrieval.CollectionRow{one, two}, func(a, b retrieval.CollectionRow) int { return cmp.Compare(a.ID, b.ID) })
@@ -38,15 +38,39 @@ var catalogueCases = []testCase{{
 		one, two := collection(1), collection(2)
 		two.Lookup = one.Lookup
 		r := remembered(1)
-		must(t, f.PutCollection(f.ctx, tenantA, one, nil))
-		wantErr(t, f.PutCollection(f.ctx, tenantA, two, []consent.Remembered{r}), retrieval.ErrConflict)
+		must(t, f.PutCollection(f.ctx, tenantA, one, nil, nil))
+		wantErr(t, f.PutCollection(f.ctx, tenantA, two, nil, []consent.Remembered{r}), retrieval.ErrConflict)
 		f.wantNothing(t)
-		must(t, f.PutCollection(f.ctx, tenantA, one, []consent.Remembered{r}))
-		wantErr(t, f.PutCollection(f.ctx, tenantA, collection(3), []consent.Remembered{r}), consent.ErrRemembered)
+		must(t, f.PutCollection(f.ctx, tenantA, one, one.Sealed, []consent.Remembered{r}))
+		wantErr(t, f.PutCollection(f.ctx, tenantA, collection(3), nil, []consent.Remembered{r}), consent.ErrRemembered)
 		all, err := f.Collections(f.ctx, tenantA)
 		must(t, err)
 		same(t, "collections", all, []retrieval.CollectionRow{one})
-		wantErr(t, f.PutCollection(f.ctx, nowhere, one, nil), consent.ErrUnknownTenant)
+		wantErr(t, f.PutCollection(f.ctx, nowhere, one, nil, nil), consent.ErrUnknownTenant)
+	},
+}, {
+	name:     "of two that change a collection one changes it",
+	contract: "retrieval/ports.go: PutCollection: if what is sealed there is was: otherwise another gateway changed it meanwhile, which is ErrConflict",
+	run: func(t *testing.T, f *fixture) {
+		one := collection(1)
+		must(t, f.PutCollection(f.ctx, tenantA, one, nil, nil))
+		wantErr(t, f.PutCollection(f.ctx, tenantA, one, nil, nil), retrieval.ErrConflict)
+		wantErr(t, f.PutCollection(f.ctx, tenantA, collection(2), one.Sealed, nil), retrieval.ErrConflict) // was dropped
+		wantErr(t, f.PutCollection(f.ctx, tenantB, one, one.Sealed, nil), retrieval.ErrConflict)
+		results := make(chan error, 2)
+		for i := range 2 {
+			mine := one
+			mine.Sealed = box("mine", i)
+			go func() { results <- f.PutCollection(f.ctx, tenantA, mine, one.Sealed, nil) }()
+		}
+		first, second := <-results, <-results
+		if (first == nil) == (second == nil) {
+			t.Fatalf("errors are %v and %v, want one", first, second)
+		}
+		wantErr(t, cmp.Or(first, second), retrieval.ErrConflict)
+		all, err := f.Collections(f.ctx, tenantA)
+		must(t, err)
+		same(t, "collections", len(all), 1)
 	},
 }, {
 	name:     "versions come back as they were written",

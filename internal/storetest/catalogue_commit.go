@@ -13,7 +13,7 @@ var commitCases = []testCase{{
 	name:     "confirm is given the ledger's head",
 	contract: "retrieval/ports.go: Commit calls confirm with the ledger's head as it is under those locks",
 	run: func(t *testing.T, f *fixture) {
-		must(t, f.PutCollection(f.ctx, tenantA, collection(books), nil))
+		must(t, f.PutCollection(f.ctx, tenantA, collection(books), nil, nil))
 		for n := range consent.Position(3) {
 			_, _, err := f.Commit(f.ctx, tenantA, []consent.SubjectNum{3, 1, 2}, func(h consent.Head) (retrieval.Intake, error) {
 				same(t, "head", h, consent.Head{Position: n, Now: consent.TimeOf(f.clock.Now())})
@@ -87,7 +87,7 @@ var commitCases = []testCase{{
 		same(t, "live", len(f.live(t, tenantA)), 1)
 		same(t, "corpus head", f.corpusHead(t, tenantA), retrieval.CorpusPosition(1))
 
-		must(t, f.PutCollection(f.ctx, tenantA, collection(books+1), nil))
+		must(t, f.PutCollection(f.ctx, tenantA, collection(books+1), nil, nil))
 		elsewhere := version(1, 2)
 		elsewhere.Collection++
 		f.ingest(t, tenantA, intake(elsewhere)) // the same lookup in another collection
@@ -139,7 +139,7 @@ var commitCases = []testCase{{
 	name:     "the first document pins its collection",
 	contract: "retrieval/ports.go: Collection, when not nil, replaces that collection's row",
 	run: func(t *testing.T, f *fixture) {
-		must(t, f.PutCollection(f.ctx, tenantA, collection(books+1), nil))
+		must(t, f.PutCollection(f.ctx, tenantA, collection(books+1), nil, nil))
 		pinned := collection(books)
 		pinned.Sealed = box("pinned", 1)
 		in := intake(version(1, 0))
@@ -159,7 +159,7 @@ var commitCases = []testCase{{
 	name:     "concurrent commits take turns without gaps",
 	contract: "retrieval/ports.go: Commit locks the tenant's corpus head; every new or retired version takes one corpus position",
 	run: func(t *testing.T, f *fixture) {
-		must(t, f.PutCollection(f.ctx, tenantA, collection(books), nil))
+		must(t, f.PutCollection(f.ctx, tenantA, collection(books), nil, nil))
 		var wg sync.WaitGroup
 		for w := range 6 {
 			wg.Go(func() {

@@ -78,7 +78,7 @@ var deletionCases = []testCase{{
 	name:     "replacing and retiring at once leaves at most one live version",
 	contract: "retrieval/ports.go: ErrConflict: the caller looks again and repeats",
 	run: func(t *testing.T, f *fixture) {
-		must(t, f.PutCollection(f.ctx, tenantA, collection(books), nil))
+		must(t, f.PutCollection(f.ctx, tenantA, collection(books), nil, nil))
 		lookup := version(1, 0).Lookup
 		step := func(replacement ...retrieval.DocRow) {
 			found, err := f.DocsByLookup(f.ctx, tenantA, books, [][32]byte{lookup})
@@ -115,7 +115,7 @@ var deletionCases = []testCase{{
 	name:     "a collection is dropped in bounded steps",
 	contract: "retrieval/ports.go: DropCollection retires every live version in a collection (at most limit per call; call until it returns none) and, when none is left, removes the collection's row",
 	run: func(t *testing.T, f *fixture) {
-		must(t, f.PutCollection(f.ctx, tenantA, collection(books+1), nil))
+		must(t, f.PutCollection(f.ctx, tenantA, collection(books+1), nil, nil))
 		stays := version(9, 0)
 		stays.Collection++
 		f.ingest(t, tenantA, intake(version(1, 0), version(2, 0), version(3, 0), version(4, 0), version(5, 0), stays))
@@ -154,7 +154,7 @@ var deletionCases = []testCase{{
 	name:     "an empty collection is dropped at once and the absent is not an error",
 	contract: "retrieval/ports.go: DropCollection, when none is left, removes the collection's row",
 	run: func(t *testing.T, f *fixture) {
-		must(t, f.PutCollection(f.ctx, tenantA, collection(books), nil))
+		must(t, f.PutCollection(f.ctx, tenantA, collection(books), nil, nil))
 		for range 2 {
 			retired, err := f.DropCollection(f.ctx, tenantA, books, 10)
 			must(t, err)

@@ -265,7 +265,11 @@ func (t *tree) move(next *growth, c Checkpoint) {
 // sign signs for everything that is applied and in the journal, and puts it
 // into the vault; false when there is nothing new.
 func (t *tree) sign() (bool, error) {
-	size := min(t.available(), uint64(t.log.vault.JournalHead(t.id)))
+	journal, err := t.log.vault.JournalHead(t.id)
+	if err != nil {
+		return false, unavailable(err)
+	}
+	size := min(t.available(), uint64(journal))
 	if size <= t.newest.Size {
 		return false, nil
 	}

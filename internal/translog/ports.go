@@ -69,7 +69,7 @@ type Vault interface {
 	LogKeys(t consent.TenantID) (Keys, bool)
 
 	// JournalHead is the newest position that is durable in the journal.
-	JournalHead(t consent.TenantID) consent.Position
+	JournalHead(t consent.TenantID) (consent.Position, error)
 
 	// Checkpoint returns a tenant's newest checkpoint; nil when there is none.
 	Checkpoint(t consent.TenantID) ([]byte, error)

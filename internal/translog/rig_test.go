@@ -36,10 +36,10 @@ func (v *memVault) LogKeys(t consent.TenantID) (translog.Keys, bool) {
 	return translog.Keys{Seeds: func() [][32]byte { return [][32]byte{sha256.Sum256([]byte(t))} }}, t == tenant
 }
 
-func (v *memVault) JournalHead(consent.TenantID) consent.Position {
+func (v *memVault) JournalHead(consent.TenantID) (consent.Position, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.head
+	return v.head, nil
 }
 
 func (v *memVault) Checkpoint(consent.TenantID) ([]byte, error) {

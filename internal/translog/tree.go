@@ -65,34 +65,62 @@ func (t *tree) begin(ctx context.Context) (err error) {
 	if t.inVault, err = t.log.vault.Checkpoint(t.id); err != nil {
 		return fmt.Errorf("%w: read the vault's newest checkpoint", consent.ErrUnavailable)
 	}
-	if t.inStore, err = t.log.store.LogCheckpoint(ctx, t.id); err != nil {
-		return unavailable(err)
-	}
-	r := &replay{stored: map[uint8][]Hash{}}
+	r := &replay{}
 	if r.vault, err = t.read(t.inVault); err != nil {
 		return err
 	}
-	if r.store, err = t.parse(t.inStore); err != nil {
-		return consent.ErrTampered // another origin, too: the vault says which it is
-	}
-	for level := uint8(1); ; level++ {
-		n := int(r.store.Size >> (tileHeight * uint(level)))
-		// One more than there may be: a node too many was put there by somebody.
-		if r.stored[level], err = t.log.store.LogHashes(ctx, t.id, level, 0, n+1); err != nil {
-			return unavailable(err)
-		}
-		if len(r.stored[level]) != n {
-			return consent.ErrTampered
-		}
-		if n == 0 {
-			break
-		}
+	if err := t.beginStored(ctx, r); err != nil {
+		return err
 	}
 	if r.vault.Size > 0 || r.store.Size > 0 {
 		t.replay = r
 	}
 	t.unsure = !bytes.Equal(t.inVault, t.inStore)
 	return nil
+}
+
+// beginStored reads what the store has. Checkpoint and nodes are two reads:
+// between them another gateway may advance the log, and then both are read again.
+func (t *tree) beginStored(ctx context.Context, r *replay) (err error) {
+	if t.inStore, err = t.log.store.LogCheckpoint(ctx, t.id); err != nil {
+		return unavailable(err)
+	}
+	for {
+		if r.store, err = t.parse(t.inStore); err != nil {
+			return consent.ErrTampered // another origin, too: the vault says which it is
+		}
+		whole, err := t.storedNodes(ctx, r)
+		if whole || err != nil {
+			return err
+		}
+		now, err := t.log.store.LogCheckpoint(ctx, t.id)
+		if err != nil {
+			return unavailable(err)
+		}
+		if bytes.Equal(now, t.inStore) {
+			return consent.ErrTampered
+		}
+		t.inStore = now
+	}
+}
+
+// storedNodes reads the store's nodes; false when they are not as many as its
+// checkpoint has.
+func (t *tree) storedNodes(ctx context.Context, r *replay) (whole bool, err error) {
+	r.stored = map[uint8][]Hash{}
+	for level := uint8(1); ; level++ {
+		n := int(r.store.Size >> (tileHeight * uint(level)))
+		// One more than there may be: a node too many was put there by somebody.
+		if r.stored[level], err = t.log.store.LogHashes(ctx, t.id, level, 0, n+1); err != nil {
+			return false, unavailable(err)
+		}
+		if len(r.stored[level]) != n {
+			return false, nil
+		}
+		if n == 0 {
+			return true, nil
+		}
+	}
 }
 
 // read parses a checkpoint that we must have signed.

@@ -127,17 +127,21 @@ type logPort struct{ v *Vault }
 
 func (p logPort) LogKeys(t consent.TenantID) (translog.Keys, bool) {
 	k, ok := p.v.Tenant(string(t))
-	out := translog.Keys{Retired: k.Retired, Seeds: func() [][32]byte {
-		if k.Retiring == [32]byte{} {
-			return [][32]byte{k.Signing}
-		}
-		return [][32]byte{k.Signing, k.Retiring}
-	}}
-	return out, ok
+	return k.ForLog(), ok
 }
 
-func (p logPort) JournalHead(t consent.TenantID) consent.Position {
-	return consent.Position(p.v.Head(string(t)))
+// ForLog are the keys that a tenant's log signs with, and has signed with.
+func (t TenantKeys) ForLog() translog.Keys {
+	return translog.Keys{Retired: t.Retired, Seeds: func() [][32]byte {
+		if t.Retiring == [32]byte{} {
+			return [][32]byte{t.Signing}
+		}
+		return [][32]byte{t.Signing, t.Retiring}
+	}}
+}
+
+func (p logPort) JournalHead(t consent.TenantID) (consent.Position, error) {
+	return consent.Position(p.v.Head(string(t))), nil
 }
 
 func (p logPort) Checkpoint(t consent.TenantID) ([]byte, error) { return p.v.Checkpoint(string(t)) }

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -21,18 +22,28 @@ func (v *Vault) CatalogueKeys(t consent.TenantID) (retrieval.Keys, bool) {
 	if !ok {
 		return retrieval.Keys{}, false
 	}
+	return k.ForCatalogue(), true
+}
+
+// ForCatalogue are the keys that the catalogue of the tenant uses.
+func (t TenantKeys) ForCatalogue() retrieval.Keys {
 	return retrieval.Keys{
-		Catalogue: seal.Derive(k.Index, "assent catalogue"),
-		Terms:     seal.Derive(k.Index, "assent terms"),
-		Payload:   seal.Derive(k.Payload, "assent catalogue payload"),
-	}, true
+		Catalogue: seal.Derive(t.Index, "assent catalogue"),
+		Terms:     seal.Derive(t.Index, "assent terms"),
+		Payload:   seal.Derive(t.Payload, "assent catalogue payload"),
+	}
+}
+
+// ForLedger are the keys that the ledger of the tenant uses.
+func (t TenantKeys) ForLedger() consent.Keys {
+	return consent.Keys{Lookup: t.Lookup, Suppression: t.Suppression, MAC: t.MAC, Payload: t.Payload}
 }
 
 type ledgerPort struct{ v *Vault }
 
 func (p ledgerPort) Keys(t consent.TenantID) (consent.Keys, bool) {
 	k, ok := p.v.Tenant(string(t))
-	return consent.Keys{Lookup: k.Lookup, Suppression: k.Suppression, MAC: k.MAC, Payload: k.Payload}, ok
+	return k.ForLedger(), ok
 }
 
 func (p ledgerPort) NewSubjectKeys(n int) ([]seal.Key, []seal.Ref, error) {
@@ -60,8 +71,8 @@ func (p ledgerPort) MendJournal() error             { return p.v.Mend() }
 // the disk's, and no reason to believe that anything was destroyed.
 func gone(err error) bool { return errors.Is(err, ErrKeyGone) || errors.Is(err, ErrWrongParent) }
 
-func (p ledgerPort) JournalHead(t consent.TenantID) consent.Position {
-	return consent.Position(p.v.Head(string(t)))
+func (p ledgerPort) JournalHead(t consent.TenantID) (consent.Position, error) {
+	return consent.Position(p.v.Head(string(t))), nil
 }
 
 func (p ledgerPort) JournalLeaf(t consent.TenantID, pos consent.Position) ([32]byte, error) {
@@ -80,11 +91,37 @@ func (p ledgerPort) ReadJournal(t consent.TenantID, pos consent.Position) (conse
 }
 
 func (p ledgerPort) AppendJournal(t consent.TenantID, recs []consent.JournalRecord) error {
-	out := make([]Record, len(recs))
-	for i, r := range recs {
-		out[i] = Record{Tenant: string(t), Position: uint64(r.Position), Leaf: r.Leaf, Kind: byte(r.Kind), Payload: r.Payload}
+	for {
+		head := p.v.Head(string(t))
+		fresh, err := p.fresh(t, recs, consent.Position(head))
+		if err != nil {
+			return err
+		}
+		err = p.v.Append(fresh)
+		switch {
+		case !errors.Is(err, ErrGap):
+			return err
+		case p.v.Head(string(t)) == head: // otherwise another call was faster: look again
+			return consent.ErrJournalGap
+		}
 	}
-	return p.v.Append(out)
+}
+
+// fresh returns the records beyond a head; those up to it must be there.
+func (p ledgerPort) fresh(t consent.TenantID, recs []consent.JournalRecord, head consent.Position) ([]Record, error) {
+	out := make([]Record, 0, len(recs))
+	for _, r := range recs {
+		if r.Position > head {
+			out = append(out, Record{Tenant: string(t), Position: uint64(r.Position), Leaf: r.Leaf, Kind: byte(r.Kind), Payload: r.Payload})
+			continue
+		}
+		if leaf, err := p.JournalLeaf(t, r.Position); err != nil {
+			return nil, err
+		} else if leaf != r.Leaf {
+			return nil, consent.ErrDiverged
+		}
+	}
+	return out, nil
 }
 
 type recordPort struct{ v *Vault }
@@ -104,5 +141,8 @@ func (p recordPort) Open(ref seal.Ref, parent *seal.Key) (seal.Key, error) {
 	}
 	return k, err
 }
+
+// Warm has nothing to do: a slot is a read of this machine's page cache.
+func (p recordPort) Warm(context.Context, []seal.Ref) error { return nil }
 
 func (p recordPort) Destroy(refs ...seal.Ref) error { return p.v.Destroy(refs...) }

@@ -1,0 +1,86 @@
+package gateway_test
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/assent-gateway/assent/eval"
+	"github.com/assent-gateway/assent/internal/gateway"
+	"github.com/assent-gateway/assent/internal/testpg"
+)
+
+// Three gateways on one Postgres, hammered together: a revocation that any of
+// them acknowledged holds at all of them.
+func TestHammerOnThreeGatewaysFindsNoStaleRow(t *testing.T) {
+	c := newCluster(t, server(t))
+	a := newAnvil(t, 64, c.open(gateway.Config{}), c.open(gateway.Config{}), c.open(gateway.Config{}))
+	a.strike(t, eval.HammerConfig{Writers: 8, Readers: 18, Rows: 200_000, Writes: 500, AtMost: 180 * time.Second, Seed: 4}, false)
+}
+
+// The same with every notification dropped, and one gateway that believes it
+// an hour later than the others do.
+func TestHammerOnDeafGatewaysWithAWrongClockFindsNoStaleRow(t *testing.T) {
+	c := newCluster(t, server(t))
+	later := func() time.Time { return time.Now().Add(time.Hour) }
+	a := newAnvil(t, 64, c.open(gateway.Config{Deaf: true}), c.open(gateway.Config{Deaf: true, Now: later}), c.open(gateway.Config{Deaf: true}))
+	a.strike(t, eval.HammerConfig{Writers: 8, Readers: 18, Rows: 200_000, Writes: 500, AtMost: 180 * time.Second, Seed: 5}, false)
+}
+
+// Postgres is killed in the middle and comes back, with data and vault: errors
+// meanwhile and never a stale row; then every gateway serves again by itself.
+func TestHammerThroughARestartOfPostgres(t *testing.T) {
+	s := testpg.Start(t)
+	c := newCluster(t, s)
+	gateways := []*gateway.Gateway{c.open(gateway.Config{}), c.open(gateway.Config{}), c.open(gateway.Config{})}
+	a := newAnvil(t, 32, gateways...)
+	target := a.target()
+	search := target.Search
+	var rows atomic.Int64
+	var once sync.Once
+	var back atomic.Pointer[time.Time]
+	var recovered sync.Map // gateway → time of its first answer after the restart
+	target.Search = func(ctx context.Context, reader int) ([]int, bool, error) {
+		started := back.Load()
+		who, complete, err := search(ctx, reader)
+		if err != nil {
+			return who, complete, err
+		}
+		if rows.Add(int64(len(who))) > 30_000 {
+			once.Do(func() {
+				s.Kill()
+				if err := s.Restart(); err != nil {
+					t.Error(err)
+				}
+				now := time.Now()
+				back.Store(&now)
+			})
+		}
+		if started != nil {
+			recovered.LoadOrStore(reader/3%len(gateways), time.Since(*started))
+		}
+		return who, complete, nil
+	}
+	r := eval.Hammer(t.Context(), target, eval.HammerConfig{People: 32, Writers: 6, Readers: 9, Rows: 90_000, Writes: 200, AtMost: 180 * time.Second, Seed: 6})
+	t.Log(r)
+	if r.Stale != 0 || r.Missing != 0 {
+		t.Errorf("violations: %v: %s", r, r.First)
+	}
+	if r.Rows < 90_000 || r.SearchErrors == 0 {
+		t.Error("too few rows, or the restart was not noticed")
+	}
+	for i, g := range gateways {
+		took, ok := recovered.Load(i)
+		if !ok {
+			t.Errorf("gateway %d did not answer after the restart", i)
+			continue
+		}
+		t.Logf("gateway %d answered %s after Postgres took connections again", i, took.(time.Duration).Round(time.Millisecond))
+		if err := g.Ready(t.Context()); err != nil {
+			t.Errorf("gateway %d: %v", i, err)
+		}
+	}
+	c.wantWholeJournal(t, gateways[0])
+}

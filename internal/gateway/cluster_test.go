@@ -1,0 +1,126 @@
+package gateway_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/assent-gateway/assent/internal/gateway"
+	"github.com/assent-gateway/assent/internal/testpg"
+)
+
+// sharedPG is the server that tests share which do not change it.
+var sharedPG struct {
+	once   sync.Once
+	server *testpg.Server
+	err    error
+}
+
+// server returns the shared server, started when first asked for.
+func server(t testing.TB) *testpg.Server {
+	t.Helper()
+	sharedPG.once.Do(func() { sharedPG.server, sharedPG.err = testpg.New() })
+	testpg.Require(t, sharedPG.err)
+	return sharedPG.server
+}
+
+// A cluster is what gateways share: two databases, and an epoch key of which
+// each has a copy.
+type cluster struct {
+	t           testing.TB
+	dir         string
+	data, vault string // URLs
+	made        int
+}
+
+func newCluster(t testing.TB, s *testpg.Server) *cluster {
+	t.Helper()
+	return &cluster{t: t, dir: t.TempDir(), data: s.Database(t), vault: s.Database(t)}
+}
+
+// config is that of one more gateway, with a directory of its own for its copy
+// of the epoch key.
+func (c *cluster) config(cfg gateway.Config) gateway.Config {
+	c.t.Helper()
+	first := filepath.Join(c.dir, "vault0")
+	cfg.PostgresURL, cfg.VaultURL, cfg.AdminKey = c.data, c.vault, adminKey
+	cfg.VaultDir = filepath.Join(c.dir, "vault"+string(rune('0'+c.made)))
+	if c.made > 0 {
+		copyEpoch(c.t, first, cfg.VaultDir)
+	}
+	c.made++
+	return cfg
+}
+
+func (c *cluster) open(cfg gateway.Config) *gateway.Gateway {
+	c.t.Helper()
+	return openGateway(c.t, c.config(cfg))
+}
+
+func copyEpoch(t testing.TB, from, to string) {
+	t.Helper()
+	key, err := os.ReadFile(filepath.Join(from, "epoch-1"))
+	if err == nil {
+		err = os.MkdirAll(to, 0o700)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(to, "epoch-1"), key, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wantWholeJournal compares the journal with the ledger, in the databases
+// themselves: the same leaf at every position, and no position that only one
+// has.
+func (c *cluster) wantWholeJournal(t testing.TB, after *gateway.Gateway) {
+	t.Helper()
+	if _, err := after.Ledger.Head(t.Context(), gateway.DefaultTenant); err != nil {
+		t.Fatal(err)
+	}
+	ledger, journal := leavesIn(t, c.data, "ledger"), leavesIn(t, c.vault, "journal")
+	if len(ledger) == 0 || len(ledger) != len(journal) {
+		t.Fatalf("%d entries in the ledger, %d in the journal", len(ledger), len(journal))
+	}
+	for at, leaf := range ledger {
+		if journal[at] != leaf {
+			t.Errorf("the journal has another leaf at %v", at)
+		}
+	}
+}
+
+// A place is a position of a tenant.
+type place struct {
+	tenant   string
+	position int64
+}
+
+func leavesIn(t testing.TB, url, table string) map[place]string {
+	t.Helper()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	rows, err := conn.Query(ctx, "SELECT tenant, position, leaf FROM "+table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[place]string{}
+	var at place
+	var leaf []byte
+	_, err = pgx.ForEachRow(rows, []any{&at.tenant, &at.position, &leaf}, func() error {
+		out[at] = string(leaf)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}

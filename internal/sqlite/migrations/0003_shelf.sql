@@ -1,0 +1,2 @@
+-- Nothing: what this migration counts in Postgres, for other gateways to read,
+-- the one process that writes this file has in memory.
