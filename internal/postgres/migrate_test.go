@@ -9,9 +9,9 @@ import (
 
 func TestUnknownSchemasAreRefused(t *testing.T) {
 	for name, c := range map[string]string{
-		"a newer migration": `INSERT INTO schema_migrations VALUES (3, '0003_future', 1)`,
+		"a newer migration": `INSERT INTO schema_migrations VALUES (9, '0009_future', 1)`,
 		"another migration": `UPDATE schema_migrations SET name = '0001_other' WHERE number = 1`,
-		"a gap":             `UPDATE schema_migrations SET number = 3 WHERE number = 2`,
+		"a gap":             `UPDATE schema_migrations SET number = 9 WHERE number = 2`,
 		"another program's": `DROP TABLE schema_migrations`,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -34,15 +34,20 @@ func TestMigrationsGoForwardAndKeepTheData(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	third, err := migrations.ReadFile("migrations/0003_outside.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
 	later := fstest.MapFS{
-		"migrations/0001_init.sql":  {Data: first},
-		"migrations/0002_log.sql":   {Data: second},
-		"migrations/0003_more.sql":  {Data: []byte(`CREATE TABLE more (x bigint); INSERT INTO more SELECT position FROM ledger;`)},
-		"migrations/0004_again.sql": {Data: []byte(`ALTER TABLE more ADD y bigint; UPDATE more SET y = x + 1;`)},
+		"migrations/0001_init.sql":    {Data: first},
+		"migrations/0002_log.sql":     {Data: second},
+		"migrations/0003_outside.sql": {Data: third},
+		"migrations/0004_more.sql":    {Data: []byte(`CREATE TABLE more (x bigint); INSERT INTO more SELECT position FROM ledger;`)},
+		"migrations/0005_again.sql":   {Data: []byte(`ALTER TABLE more ADD y bigint; UPDATE more SET y = x + 1;`)},
 	}
 	db := open(t, database(t), Options{})
 	prepare(t, db)
-	broken := fstest.MapFS{"migrations/0004_again.sql": {Data: []byte(`CREATE TABLE y (z int); no SQL;`)}}
+	broken := fstest.MapFS{"migrations/0005_again.sql": {Data: []byte(`CREATE TABLE y (z int); no SQL;`)}}
 	for name, f := range later {
 		if broken[name] == nil {
 			broken[name] = f
@@ -61,7 +66,7 @@ func TestMigrationsGoForwardAndKeepTheData(t *testing.T) {
 		_, err := s.one(t.Context(), `SELECT y, (SELECT count(*) FROM schema_migrations) FROM more`, nil, into(&y), into(&names))
 		return err
 	})
-	if err != nil || y != 2 || names != 4 || ledgerHead(t, db) != 1 {
+	if err != nil || y != 2 || names != 5 || ledgerHead(t, db) != 1 {
 		t.Errorf("y = %d, %d migrations, head %d, error %v", y, names, ledgerHead(t, db), err)
 	}
 	if err := db.migrate(t.Context(), migrations); !errors.Is(err, ErrSchema) {

@@ -14,9 +14,9 @@ func TestUnknownSchemasAreRefused(t *testing.T) {
 		change string
 		want   error
 	}{
-		"a newer migration":   {`INSERT INTO schema_migrations VALUES (3, '0003_future', 1)`, ErrSchema},
+		"a newer migration":   {`INSERT INTO schema_migrations VALUES (9, '0009_future', 1)`, ErrSchema},
 		"another migration":   {`UPDATE schema_migrations SET name = '0001_other' WHERE number = 1`, ErrSchema},
-		"a gap":               {`UPDATE schema_migrations SET number = 3 WHERE number = 2`, ErrSchema},
+		"a gap":               {`UPDATE schema_migrations SET number = 9 WHERE number = 2`, ErrSchema},
 		"another program's":   {`DROP TABLE schema_migrations`, ErrSchema},
 		"not even a database": {"", ErrCorrupt},
 	} {
@@ -56,15 +56,20 @@ func TestMigrationsGoForwardAndKeepTheData(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	third, err := migrations.ReadFile("migrations/0003_outside.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
 	later := fstest.MapFS{
-		"migrations/0001_init.sql":  {Data: first},
-		"migrations/0002_log.sql":   {Data: second},
-		"migrations/0003_more.sql":  {Data: []byte(`CREATE TABLE more (x INTEGER) STRICT; INSERT INTO more SELECT position FROM ledger;`)},
-		"migrations/0004_again.sql": {Data: []byte(`ALTER TABLE more ADD COLUMN y INTEGER; UPDATE more SET y = x + 1;`)},
+		"migrations/0001_init.sql":    {Data: first},
+		"migrations/0002_log.sql":     {Data: second},
+		"migrations/0003_outside.sql": {Data: third},
+		"migrations/0004_more.sql":    {Data: []byte(`CREATE TABLE more (x INTEGER) STRICT; INSERT INTO more SELECT position FROM ledger;`)},
+		"migrations/0005_again.sql":   {Data: []byte(`ALTER TABLE more ADD COLUMN y INTEGER; UPDATE more SET y = x + 1;`)},
 	}
 	db := open(t, filepath.Join(t.TempDir(), "db"), Options{})
 	prepare(t, db)
-	broken := fstest.MapFS{"migrations/0004_again.sql": {Data: []byte(`CREATE TABLE y (z); no SQL;`)}}
+	broken := fstest.MapFS{"migrations/0005_again.sql": {Data: []byte(`CREATE TABLE y (z); no SQL;`)}}
 	for name, f := range later {
 		if broken[name] == nil {
 			broken[name] = f
@@ -82,7 +87,7 @@ func TestMigrationsGoForwardAndKeepTheData(t *testing.T) {
 	if _, err := one(t.Context(), db.readers, "test", `SELECT y, (SELECT count(*) FROM schema_migrations) FROM more`, nil, into(&y), into(&names)); err != nil {
 		t.Fatal(err)
 	}
-	if y != 2 || names != 4 || ledgerHead(t, db) != 1 {
+	if y != 2 || names != 5 || ledgerHead(t, db) != 1 {
 		t.Errorf("y = %d, %d migrations, head %d", y, names, ledgerHead(t, db))
 	}
 	if err := db.migrate(t.Context(), migrations); !errors.Is(err, ErrSchema) {
