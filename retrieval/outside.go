@@ -197,3 +197,38 @@ func numsOf(rows []DocRow) []DocNum {
 	}
 	return slices.Clip(nums)
 }
+
+// EachKnown calls f with everything that Known would say of a collection, some
+// passages at a time, in any order: an exact scan of what the gateway itself has.
+func (s *Service) EachKnown(ctx context.Context, c CollectionID, f func([]IndexPassage) error) error {
+	t, ok := s.home(c)
+	if !ok {
+		return nil
+	}
+	const atOnce = 256
+	var refs []PassageRef
+	flush := func() error {
+		known, err := s.Known(ctx, c, refs)
+		if err != nil {
+			return err
+		}
+		refs = refs[:0]
+		return f(slices.DeleteFunc(known, func(p IndexPassage) bool { return p.Vector == nil }))
+	}
+	err := s.Catalogue.Live(ctx, t, func(row DocRow, _ []PartRow) error {
+		if row.Collection != c {
+			return nil
+		}
+		for n := range row.Passages {
+			refs = append(refs, PassageRef{row.Num, n})
+		}
+		if len(refs) < atOnce {
+			return nil
+		}
+		return flush()
+	})
+	if err != nil {
+		return err
+	}
+	return flush()
+}

@@ -31,7 +31,9 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	stopWeaviate()
+	os.Exit(code)
 }
 
 // serveChild serves a gateway until it is killed. crash is "step:n": at the

@@ -31,13 +31,13 @@ import (
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/internal/credential"
-	"github.com/assent-gateway/assent/internal/embedded"
 	"github.com/assent-gateway/assent/internal/httpapi"
 	"github.com/assent-gateway/assent/internal/localembed"
 	"github.com/assent-gateway/assent/internal/seal"
 	"github.com/assent-gateway/assent/internal/sqlite"
 	"github.com/assent-gateway/assent/internal/translog"
 	"github.com/assent-gateway/assent/internal/vault"
+	"github.com/assent-gateway/assent/internal/weaviate"
 	"github.com/assent-gateway/assent/retrieval"
 )
 
@@ -66,6 +66,7 @@ type Config struct {
 	AdminKey         string          // the bootstrap key; "": kept in the vault, made on first start
 	Policy           *consent.Policy // nil: the built-in one
 	TransparencyLog  LogConfig
+	Weaviate         *weaviate.Options // nil: the embedded index
 	Log              *slog.Logger
 
 	// For tests: the database's clock, and what is called before and after
@@ -94,7 +95,7 @@ type Gateway struct {
 	cfg   Config
 	vault *vault.Vault
 	db    *sqlite.DB
-	index *embedded.Index
+	index *outside // nil: the embedded one
 	lock  *os.File
 
 	lost atomic.Bool // the database lacks a tenant whose journal the vault has
@@ -127,13 +128,14 @@ func Open(ctx context.Context, cfg Config) (g *Gateway, err error) {
 	if err := g.openAdminKey(); err != nil {
 		return g, err
 	}
-	if err := g.wire(); err != nil {
+	if err := g.wire(ctx); err != nil {
 		return g, err
 	}
 	if err := g.openTenants(ctx); err != nil {
 		return g, err
 	}
 	g.runLog()
+	g.index.run(g)
 	return g, nil
 }
 
@@ -244,25 +246,27 @@ func (g *Gateway) openAdminKey() (err error) {
 	return g.vault.SetAdminKey(g.AdminKey)
 }
 
-func (g *Gateway) wire() error {
+func (g *Gateway) wire(ctx context.Context) error {
 	if err := g.newLog(); err != nil {
 		return err
 	}
 	g.Ledger = consent.NewLedger(g.db, g.vault.Consent(), consent.Options{Log: g.cfg.Log, Tree: g.Tree, Step: g.cfg.Step})
-	g.index = embedded.New(nil, embedded.Options{})
+	index, connect, err := g.openIndex(ctx)
+	if err != nil {
+		return err
+	}
 	var embedders retrieval.Embedders = localembed.Embedders{}
 	if g.cfg.Embedders != nil {
 		embedders = g.cfg.Embedders
 	}
-	var index retrieval.Index = g.index
 	if g.cfg.WrapIndex != nil {
 		index = g.cfg.WrapIndex(index)
 	}
 	g.Retrieval = retrieval.NewService(retrieval.Deps{
 		Ledger: g.Ledger, Catalogue: g.db, Index: index, Records: g.vault.Records(),
-		Embedders: embedders, Keys: g.vault.CatalogueKeys, Log: g.cfg.Log, Step: g.cfg.Step,
+		Embedders: embedders, Outside: g.index.catalogue(), Keys: g.vault.CatalogueKeys, Log: g.cfg.Log, Step: g.cfg.Step,
 	})
-	g.index.SetVectors(g.Retrieval)
+	connect(g.Retrieval)
 	g.Credentials = credential.NewService(g.db, g.vault.System(), credential.WithBootstrap(DefaultTenant, g.AdminKey),
 		credential.WithLedger(g.Ledger, func(ctx context.Context, id consent.TenantID) error {
 			_, err := g.openTenant(ctx, id)
@@ -387,6 +391,9 @@ func (g *Gateway) Ready(ctx context.Context) error {
 	if g.lost.Load() {
 		return consent.ErrBehindJournal // a tenant's whole ledger is
 	}
+	if err := g.index.ready(ctx); err != nil {
+		return err
+	}
 	return g.Ledger.Ready(ctx)
 }
 
@@ -405,6 +412,7 @@ func (g *Gateway) Close() error {
 	if g.stopLog != nil {
 		g.stopLog() // what it did not sign for, the next start does
 	}
+	g.index.stop()
 	if g.db != nil {
 		errs = append(errs, g.db.Close())
 	}
@@ -422,7 +430,7 @@ func (g *Gateway) Handler() http.Handler {
 	return httpapi.New(httpapi.Deps{
 		Ledger: g.Ledger, Retrieval: g.Retrieval, Credentials: g.Credentials,
 		Tenants: g, Tree: g.Tree, PublicLog: g.cfg.TransparencyLog.Public, Ready: g.Ready, Log: g.cfg.Log,
-		Outages: []error{sqlite.ErrClosed, sqlite.ErrBusy, sqlite.ErrFull, sqlite.ErrCorrupt, sqlite.ErrOther},
+		Outages: []error{sqlite.ErrClosed, sqlite.ErrBusy, sqlite.ErrFull, sqlite.ErrCorrupt, sqlite.ErrOther, retrieval.ErrIndex},
 	})
 }
 
