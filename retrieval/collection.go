@@ -28,7 +28,8 @@ type Spec struct {
 	Joint             consent.Joint         `json:"joint_ownership,omitempty"`
 	Mentions          consent.MentionPolicy `json:"mentions,omitempty"`
 	Jurisdiction      consent.Jurisdiction  `json:"jurisdiction,omitempty"`
-	Filterable        []string              `json:"filterable,omitempty"` // nil: every field
+	Filterable        []string              `json:"filterable,omitempty"` // nil: every field (an index outside: none)
+	Keyword           bool                  `json:"keyword,omitempty"`    // an index outside keeps texts, too
 }
 
 // A Collection is a searchable set of documents in a tenant.
@@ -116,7 +117,8 @@ func (s *Service) putCollection(ctx context.Context, c Caller, name string, spec
 		col, created = Collection{ID: CollectionID(randomID()), Name: name, Spec: spec}, true
 	} else {
 		col = *old
-		if col.pinned() && (spec.Dimensions != 0 && spec.Dimensions != col.Embedder.Dimensions || !slices.Equal(spec.Filterable, col.Spec.Filterable)) {
+		if col.pinned() && (spec.Dimensions != 0 && spec.Dimensions != col.Embedder.Dimensions || !slices.Equal(spec.Filterable, col.Spec.Filterable) ||
+			s.Outside != nil && spec.Keyword != col.Spec.Keyword) {
 			return col, false, false, ErrConflict
 		}
 		col.Spec = spec
@@ -139,12 +141,24 @@ func (s *Service) saveCollection(ctx context.Context, t consent.TenantID, sh *sh
 		return err
 	}
 	if col.pinned() {
-		if err := s.Index.Create(ctx, col.ID, col.Embedder.Dimensions); err != nil {
+		if err := s.create(ctx, t, &col); err != nil {
 			return err
 		}
 	}
 	sh.put(&col, row.Sealed)
 	return nil
+}
+
+// create makes a pinned collection's index.
+func (s *Service) create(ctx context.Context, t consent.TenantID, col *Collection) error {
+	k, err := s.keys(t)
+	if err != nil {
+		return err
+	}
+	return s.Index.Create(ctx, col.ID, Shape{
+		Dimensions: col.Embedder.Dimensions, Tenant: t, Rule: col.Rule(), Filterable: col.Spec.Filterable, Keyword: col.Spec.Keyword,
+		Key: seal.Derive(k.Catalogue, "assent index outside", idBytes(int64(col.ID))),
+	})
 }
 
 func (s *Service) collectionRow(t consent.TenantID, col *Collection) (CollectionRow, error) {

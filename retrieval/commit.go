@@ -117,7 +117,7 @@ func (in *intake) confirm(ctx context.Context, head consent.Head, jobs []*job, r
 	}
 	roster.Reset()
 	in.out.Ledger = head.Position
-	var out Intake
+	out := Intake{Outside: in.Outside != nil}
 	for i, j := range jobs {
 		j.dropped = !decisions[i].Allowed
 		if j.dropped {
@@ -146,6 +146,10 @@ func (in *intake) confirm(ctx context.Context, head consent.Head, jobs []*job, r
 // index changes the index: replaced versions go in the same step in which
 // their replacements come.
 func (in *intake) index(ctx context.Context, sh *shelf, head CorpusPosition, jobs []*job, retired []DocRow) error {
+	if in.Outside != nil {
+		in.replaced = retired // taken out when no lock is held
+		return nil
+	}
 	var ch Change
 	for _, r := range retired {
 		ch.Remove = append(ch.Remove, r.Num)
@@ -186,6 +190,9 @@ func (in *intake) discard(jobs []*job) {
 // which nobody knows whether it happened: what is not live goes, what is live
 // comes. Where the rows cannot be read either, the next start does it.
 func (s *Service) unsettled(ctx context.Context, t consent.TenantID, c CollectionID, olds []DocNum, added []IndexPassage) {
+	if s.Outside != nil {
+		return // whatever happened, reservations and debts say what is to be swept
+	}
 	if s.Feed != nil {
 		return // which tells at the next call what became of it
 	}

@@ -151,6 +151,35 @@ func (n *node) index() {
 	}
 }
 
+// A Condition is one level of a filter, for an index that has a filter of its
+// own: And, Or and Not have Kids; the others have a field and an operand.
+type Condition struct {
+	Op      string // as on the wire: "and", "eq", …
+	Kids    []Condition
+	Field   string
+	Operand Value
+}
+
+// Condition returns what f says; false when f is nil.
+func (f *Filter) Condition() (Condition, bool) {
+	root := f.root()
+	if root == nil {
+		return Condition{}, false
+	}
+	return root.condition(), true
+}
+
+func (n *node) condition() Condition {
+	c := Condition{Op: opNames[n.op], Field: n.field, Operand: n.operand}
+	for _, k := range n.kids {
+		c.Kids = append(c.Kids, k.condition())
+	}
+	return c
+}
+
+// Format keeps every verb from printing fields and operands.
+func (c Condition) Format(s fmt.State, _ rune) { fmt.Fprint(s, "retrieval.Condition(redacted)") }
+
 // Fields returns the names of the fields that f asks about, each once,
 // ascending.
 func (f *Filter) Fields() []string {

@@ -154,6 +154,7 @@ type intake struct {
 
 	chosen     bool // col has a pin that is not saved yet
 	remembered bool
+	replaced   []DocRow // by the last commit
 }
 
 func (in *intake) run(ctx context.Context, jobs []*job) (err error) {
@@ -261,7 +262,15 @@ func (in *intake) store(ctx context.Context, jobs []*job) error {
 		return err
 	}
 	in.Step("slots.synced") // a crash here leaves record keys that no row names: wiped at the next start
+	if err := in.place(ctx, changed); err != nil {
+		return err
+	}
 	outcome, err = in.commit(ctx, changed, roster)
+	if err == nil && in.Outside != nil {
+		if err := in.withdraw(ctx, in.caller.Tenant, in.col.ID, numsOf(in.replaced)); err != nil {
+			in.Log.Warn("replaced versions left in the index for the sweeper", "count", len(in.replaced))
+		}
+	}
 	return err
 }
 

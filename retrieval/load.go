@@ -52,7 +52,7 @@ func (s *Service) Load(ctx context.Context, t consent.TenantID) (Loaded, error) 
 			return Loaded{}, fmt.Errorf("retrieval: open a collection: %w", err)
 		}
 		if col.pinned() {
-			if err := s.Index.Create(ctx, col.ID, col.Embedder.Dimensions); err != nil {
+			if err := s.create(ctx, t, col); err != nil {
 				return Loaded{}, err
 			}
 		}
@@ -177,8 +177,8 @@ func (s *Service) decode(ctx context.Context, t consent.TenantID, st stored) (de
 func (l *loader) fill(ctx context.Context, in <-chan decoded) error {
 	batches := map[CollectionID]*Change{}
 	flush := func(c CollectionID, ch *Change) error {
-		if col, _ := l.shelf.get(c); col == nil {
-			return nil // of a collection whose deletion was cut short
+		if col, _ := l.shelf.get(c); col == nil || l.Outside != nil {
+			return nil // of a collection whose deletion was cut short, or in the index already
 		}
 		return l.Index.Apply(ctx, c, *ch)
 	}
@@ -231,7 +231,7 @@ func (l *loader) retire(ctx context.Context) error {
 		return nil // closed: nothing is changed until it is mended
 	}
 	_, retired, err := l.Catalogue.Commit(ctx, l.tenant, nil, func(consent.Head) (Intake, error) {
-		return Intake{Retire: l.gone}, nil
+		return Intake{Retire: l.gone, Outside: l.Outside != nil}, nil
 	})
 	if err != nil {
 		return err
@@ -260,38 +260,49 @@ func (s *Service) Delete(ctx context.Context, c Caller, collection, id string) e
 	}
 	lookup := s.docLookup(k, col.ID, id)
 	for attempt := 0; ; attempt++ {
-		err := s.delete(ctx, c.Tenant, sh, col.ID, lookup)
+		left, err := s.delete(ctx, c.Tenant, sh, col.ID, lookup)
 		if !errors.Is(err, ErrConflict) || attempt == maxAttempts {
+			if err == nil { // with no lock held; the rows are gone, whether the client waits or not
+				err = s.withdraw(context.WithoutCancel(ctx), c.Tenant, col.ID, left)
+			}
 			return err
 		}
 	}
 }
 
-func (s *Service) delete(ctx context.Context, t consent.TenantID, sh *shelf, col CollectionID, lookup [32]byte) error {
+// delete deletes all but what an index outside holds: that is returned.
+func (s *Service) delete(ctx context.Context, t consent.TenantID, sh *shelf, col CollectionID, lookup [32]byte) (outside []DocNum, err error) {
 	sh.intake.Lock()
 	defer sh.intake.Unlock()
 	rows, err := s.Catalogue.DocsByLookup(ctx, t, col, [][32]byte{lookup})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if len(rows) == 0 { // perhaps the repeat of a deletion that left a key
-		return s.destroyNow(nil)
+	if len(rows) == 0 { // perhaps the repeat of a deletion that left a key, or objects outside
+		if err := s.destroyNow(nil); err != nil {
+			return nil, err
+		}
+		_, err := s.Sweep(ctx, t)
+		return nil, err
 	}
 	nums := []DocNum{rows[0].Num}
 	confirmed := false
 	head, retired, err := s.Catalogue.Commit(ctx, t, nil, func(consent.Head) (Intake, error) {
 		confirmed = true
-		return Intake{Retire: nums}, nil
+		return Intake{Retire: nums, Outside: s.Outside != nil}, nil
 	})
 	if err != nil {
 		if confirmed && !errors.Is(err, ErrConflict) {
 			s.unsettled(ctx, t, col, nums, nil)
 		}
-		return err
+		return nil, err
 	}
 	s.Step("tx.committed") // a crash here: the rows are gone, the key is wiped at the next start
-	if err := s.apply(ctx, t, sh, head, col, Change{Remove: nums}); err != nil {
-		return err
+	if s.Outside != nil {
+		return nums, s.destroyNow(keysOf(retired))
 	}
-	return s.destroyNow(keysOf(retired))
+	if err := s.apply(ctx, t, sh, head, col, Change{Remove: nums}); err != nil {
+		return nil, err
+	}
+	return nil, s.destroyNow(keysOf(retired))
 }

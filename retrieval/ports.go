@@ -24,13 +24,24 @@ import (
 // remains in memory. Removing what is absent is not an error; adding a version
 // that is present replaces it.
 //
-// Create is idempotent. Drop forgets a collection. Search in an unknown
+// Create is idempotent; a Rule that changed is taken over. Drop forgets a collection. Search in an unknown
 // collection finds nothing. All methods are safe for concurrent use.
 type Index interface {
-	Create(ctx context.Context, c CollectionID, dimensions int) error
+	Create(ctx context.Context, c CollectionID, s Shape) error
 	Apply(ctx context.Context, c CollectionID, ch Change) error
 	Search(ctx context.Context, p consent.Permit, q Query) ([]Found, error)
 	Drop(ctx context.Context, c CollectionID) error
+}
+
+// A Shape is what an index must know of a collection.
+type Shape struct {
+	Dimensions int
+	// The rest is for an index outside the gateway's memory.
+	Tenant     consent.TenantID
+	Rule       consent.Rule
+	Filterable []string // declared fields, in the order that the collection is fixed to
+	Keyword    bool     // texts may rest in the index
+	Key        seal.Key // what names passages, people and groups there
 }
 
 // Vectors returns the stored unit vectors of passages, in order; nil for one
@@ -95,6 +106,10 @@ type Intake struct {
 	Bodies   []PartRow
 	Retire   []DocNum // live versions that end: replaced or deleted
 	Remember []consent.Remembered
+	// Outside is set where the index rests outside: every new version was
+	// reserved (see Outside) and ends its reservation, ErrConflict when the
+	// lease has ended; retired versions become debts.
+	Outside bool
 	// Collection, when not nil, replaces that collection's row (the embedder
 	// and analyser pins of its first document).
 	Collection *CollectionRow

@@ -369,6 +369,7 @@ func (in *intake) build(j *job, parts []part, terms seal.Key) error {
 		Owners: j.owners, Mentions: j.mentions, Personal: !j.doc.Nobody,
 		RetainUntil: retain, Passages: uint32(len(parts)),
 	}
+	texts := in.Outside != nil && in.col.Spec.Keyword
 	counter := NewTermCounter(terms, j.doc.Title)
 	j.index = make([]IndexPassage, len(parts))
 	for n, p := range parts {
@@ -379,6 +380,9 @@ func (in *intake) build(j *job, parts []part, terms seal.Key) error {
 				Visibility: visibility, Values: values, Terms: counts, Length: length, Codes: Quantise(p.vector),
 			},
 			Owners: j.owners, Mentions: j.mentions, RetainUntil: retain, Vector: p.vector,
+		}
+		if texts {
+			j.index[n].Text = embedText(j.doc.Title, p.text)
 		}
 	}
 	j.bodies = make([]PartRow, len(parts))

@@ -120,7 +120,11 @@ func (s *Service) query(ctx context.Context, c Caller, col *Collection, r Search
 	}
 	var err error
 	if r.Filter != nil {
-		if q.Filter, err = ParseFilter(r.Filter, col.Spec.Filterable); err != nil {
+		fields := col.Spec.Filterable
+		if s.Outside != nil && fields == nil {
+			fields = []string{} // there only what was declared can be filtered on
+		}
+		if q.Filter, err = ParseFilter(r.Filter, fields); err != nil {
 			return q, err
 		}
 	}
@@ -129,7 +133,8 @@ func (s *Service) query(ctx context.Context, c Caller, col *Collection, r Search
 			return q, err
 		}
 	}
-	if q.Mode, err = chooseMode(col, r); err != nil {
+	words := s.Outside == nil || col.Spec.Keyword
+	if q.Mode, err = chooseMode(col, r, words); err != nil {
 		return q, err
 	}
 	if col.pinned() {
@@ -142,7 +147,7 @@ func (s *Service) query(ctx context.Context, c Caller, col *Collection, r Search
 		if err != nil {
 			return q, err
 		}
-		q.Terms = QueryTerms(termsKey(k, col.ID), r.Query)
+		q.Terms, q.Text = QueryTerms(termsKey(k, col.ID), r.Query), r.Query
 	}
 	if q.Mode != ModeKeyword && col.pinned() {
 		q.Vector, err = s.queryVector(ctx, col, r)
@@ -168,17 +173,23 @@ func (s *Service) madeBy(col *Collection, m Mode) error {
 const maxQuery = 32 << 10
 
 // chooseMode settles the mode: hybrid where there is a text, and a vector can
-// be had; a text over supplied vectors ranks by keywords alone.
-func chooseMode(col *Collection, r SearchRequest) (Mode, error) {
+// be had; a text over supplied vectors ranks by keywords alone. words says that
+// the collection can be searched by keywords.
+func chooseMode(col *Collection, r SearchRequest, words bool) (Mode, error) {
 	text := r.Query != ""
+	if !words && (r.Mode == ModeKeyword || r.Mode == ModeHybrid) {
+		return 0, ErrModeUnavailable
+	}
 	vector := r.Vector != nil || text && col.Embedder.Name != ClientEmbedder
 	switch r.Mode {
 	case ModeDefault:
 		switch {
-		case text && vector:
+		case text && vector && words:
 			return ModeHybrid, nil
-		case text:
+		case text && words:
 			return ModeKeyword, nil
+		case !vector:
+			return 0, ErrModeUnavailable
 		}
 		return ModeVector, nil
 	case ModeKeyword:

@@ -10,8 +10,8 @@ import (
 	"github.com/assent-gateway/assent/internal/seal"
 )
 
-// Deps are what a Service is made of. All but Feed, Log, Step and Observer are
-// required.
+// Deps are what a Service is made of. All but Feed, Outside, Log, Step and
+// Observer are required.
 type Deps struct {
 	Ledger    *consent.Ledger
 	Catalogue Catalogue
@@ -21,6 +21,10 @@ type Deps struct {
 	Feed      Feed
 	Records   Records
 	Embedders Embedders
+	// Outside is set where the index rests outside the gateway's memory and is
+	// shared: then versions are reserved before they are put there, and their
+	// absence is confirmed after they were taken out. Nil for one in memory.
+	Outside Outside
 	// Keys returns a tenant's keys for the catalogue; false when unknown.
 	Keys func(consent.TenantID) (Keys, bool)
 	Log  *slog.Logger

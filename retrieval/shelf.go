@@ -135,7 +135,7 @@ func (s *Service) readShelf(ctx context.Context, t consent.TenantID, sh *shelf, 
 			}
 		}
 		if col.pinned() {
-			if err := s.Index.Create(ctx, col.ID, col.Embedder.Dimensions); err != nil {
+			if err := s.create(ctx, t, col); err != nil {
 				return err
 			}
 		}

@@ -146,6 +146,8 @@ type IndexPassage struct {
 	// RetainUntil: from then on (ledger clock) the passage is not found; 0 is never.
 	RetainUntil consent.Time
 	Vector      []float32
+	// Text is title and text, for an index outside that may keep it; else "".
+	Text string
 }
 
 // A Change of a collection's index: whole document versions go and come.
@@ -168,6 +170,7 @@ type Query struct {
 	// Terms are the keyed hashes of the distinct query terms, in the byte
 	// order of the terms themselves: the order in which BM25 adds up.
 	Terms  []uint64
+	Text   string  // the query itself, for an index outside that ranks texts
 	Filter *Filter // nil: everything
 }
 

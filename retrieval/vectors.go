@@ -16,25 +16,9 @@ func (s *Service) Vectors(ctx context.Context, c CollectionID, refs []PassageRef
 	if !ok {
 		return make([][]float32, len(refs)), nil
 	}
-	rows, err := s.rows(ctx, t, refs)
+	docs, parts, err := s.openRecords(ctx, t, refs)
 	if err != nil {
 		return nil, err
-	}
-	parts, err := s.Catalogue.Bodies(ctx, t, refs)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.warm(ctx, t, slices.Collect(maps.Values(rows))); err != nil {
-		return nil, err
-	}
-	docs := make(map[DocNum]*opened, len(rows))
-	for num, row := range rows {
-		o, err := s.open(ctx, t, *row)
-		if err == nil {
-			docs[num] = o
-		} else if !closed(err) {
-			return nil, err
-		}
 	}
 	at := make(map[PassageRef][]float32, len(parts))
 	for _, p := range parts {
@@ -49,6 +33,36 @@ func (s *Service) Vectors(ctx context.Context, c CollectionID, refs []PassageRef
 		out[i] = at[ref]
 	}
 	return out, nil
+}
+
+// openRecords opens the live versions that passages belong to, as far as they
+// open, and reads the passages' bodies.
+func (s *Service) openRecords(ctx context.Context, t consent.TenantID, refs []PassageRef) (map[DocNum]*opened, map[PassageRef]PartRow, error) {
+	rows, err := s.rows(ctx, t, refs)
+	if err != nil {
+		return nil, nil, err
+	}
+	parts, err := s.Catalogue.Bodies(ctx, t, refs)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := s.warm(ctx, t, slices.Collect(maps.Values(rows))); err != nil {
+		return nil, nil, err
+	}
+	docs := make(map[DocNum]*opened, len(rows))
+	for num, row := range rows {
+		o, err := s.open(ctx, t, *row)
+		if err == nil {
+			docs[num] = o
+		} else if !closed(err) {
+			return nil, nil, err
+		}
+	}
+	at := make(map[PassageRef]PartRow, len(parts))
+	for _, p := range parts {
+		at[p.Ref] = p
+	}
+	return docs, at, nil
 }
 
 // home returns the tenant that a collection belongs to.

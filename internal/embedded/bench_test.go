@@ -37,7 +37,7 @@ func benchIndex(b *testing.B, n, share int) (*Index, *people, func() retrieval.Q
 	}
 	x := New(nil, Options{VectorCacheBytes: 1 << 30})
 	ctx := context.Background()
-	if err := x.Create(ctx, coll, dims); err != nil {
+	if err := x.Create(ctx, coll, retrieval.Shape{Dimensions: dims}); err != nil {
 		b.Fatal(err)
 	}
 	p := newPeople(0)

@@ -79,8 +79,10 @@ func (x *Index) collection(id retrieval.CollectionID) *collection {
 }
 
 // Create implements retrieval.Index. Dimensions are at least 1; creating a
-// collection again with others is an error.
-func (x *Index) Create(_ context.Context, id retrieval.CollectionID, dimensions int) error {
+// collection again with others is an error. The rest of a shape is not for an
+// index in memory.
+func (x *Index) Create(_ context.Context, id retrieval.CollectionID, s retrieval.Shape) error {
+	dimensions := s.Dimensions
 	if dimensions < 1 || dimensions > maxDimensions {
 		return errDimensions
 	}

@@ -134,7 +134,7 @@ func newWorld(t testing.TB, seed uint64, cache int64) *world {
 		people: newPeople(0), docs: map[retrieval.DocNum][]retrieval.IndexPassage{},
 	}
 	w.index = New(w.store, Options{VectorCacheBytes: cache})
-	if err := w.index.Create(context.Background(), coll, dims); err != nil {
+	if err := w.index.Create(context.Background(), coll, retrieval.Shape{Dimensions: dims}); err != nil {
 		t.Fatal(err)
 	}
 	return w

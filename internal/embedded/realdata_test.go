@@ -70,7 +70,7 @@ func TestRealVectorsAgainstGroundTruth(t *testing.T) {
 	}
 	num := map[string]consent.SubjectNum{}
 	x := New(nil, Options{})
-	if err := x.Create(ctx, coll, len(base[0])); err != nil {
+	if err := x.Create(ctx, coll, retrieval.Shape{Dimensions: len(base[0])}); err != nil {
 		t.Fatal(err)
 	}
 	var ch retrieval.Change

@@ -133,11 +133,11 @@ func TestCreateApplyDrop(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	w := newWorld(t, 1, 0)
-	if err := w.index.Create(ctx, coll, dims); err != nil {
+	if err := w.index.Create(ctx, coll, retrieval.Shape{Dimensions: dims}); err != nil {
 		t.Errorf("again: %v", err)
 	}
 	for _, n := range []int{0, dims + 1, maxDimensions + 1} {
-		if err := w.index.Create(ctx, coll, n); !errors.Is(err, errDimensions) {
+		if err := w.index.Create(ctx, coll, retrieval.Shape{Dimensions: n}); !errors.Is(err, errDimensions) {
 			t.Errorf("with %d dimensions: %v", n, err)
 		}
 	}

@@ -43,6 +43,7 @@ func TestMain(m *testing.M) {
 	if sharedPG.server != nil {
 		sharedPG.server.Stop()
 	}
+	stopWeaviate()
 	os.Exit(code)
 }
 

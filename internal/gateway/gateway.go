@@ -38,7 +38,6 @@ import (
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/internal/credential"
-	"github.com/assent-gateway/assent/internal/embedded"
 	"github.com/assent-gateway/assent/internal/httpapi"
 	"github.com/assent-gateway/assent/internal/localembed"
 	"github.com/assent-gateway/assent/internal/pgvault"
@@ -48,6 +47,7 @@ import (
 	"github.com/assent-gateway/assent/internal/telemetry"
 	"github.com/assent-gateway/assent/internal/translog"
 	"github.com/assent-gateway/assent/internal/vault"
+	"github.com/assent-gateway/assent/internal/weaviate"
 	"github.com/assent-gateway/assent/retrieval"
 )
 
@@ -83,8 +83,9 @@ type Config struct {
 	AdminKey         string          // the bootstrap key; "": kept in the vault, made on first start
 	Policy           *consent.Policy // nil: the built-in one
 	TransparencyLog  LogConfig
-	KMS              vault.KMS // nil: the epoch key rests in the vault
-	KMSKey           string    // the KMS's key that wraps new epoch keys
+	KMS              vault.KMS         // nil: the epoch key rests in the vault
+	KMSKey           string            // the KMS's key that wraps new epoch keys
+	Weaviate         *weaviate.Options // nil: the embedded index
 	Log              *slog.Logger
 	// Embedders is the embedder in use; nil: the local one.
 	Embedders retrieval.Embedders
@@ -124,7 +125,7 @@ type Gateway struct {
 	vault keeper
 	db    database
 	feed  retrieval.Feed // nil where nobody else changes the corpus
-	index *embedded.Index
+	index *outside       // nil: the embedded one
 	lock  *os.File
 	open  opened
 
@@ -159,7 +160,7 @@ func Open(ctx context.Context, cfg Config) (g *Gateway, err error) {
 	if err := g.openAdminKey(ctx); err != nil {
 		return g, err
 	}
-	if err := g.wire(); err != nil {
+	if err := g.wire(ctx); err != nil {
 		return g, err
 	}
 	if err := g.openTenants(ctx); err != nil {
@@ -167,6 +168,7 @@ func Open(ctx context.Context, cfg Config) (g *Gateway, err error) {
 	}
 	g.runLog()
 	g.listen()
+	g.index.run(g)
 	return g, g.observe()
 }
 
@@ -296,32 +298,34 @@ func (g *Gateway) openAdminKey(ctx context.Context) (err error) {
 	return err
 }
 
-func (g *Gateway) wire() error {
+func (g *Gateway) wire(ctx context.Context) error {
 	if err := g.newLog(); err != nil {
 		return err
 	}
 	g.Ledger = consent.NewLedger(g.db, g.vault.Consent(), consent.Options{
 		Log: g.cfg.Log, Tree: g.Tree, Step: g.cfg.Step, Observer: g.cfg.Telemetry.Ledger(),
 	})
-	g.index = embedded.New(nil, embedded.Options{})
+	index, connect, err := g.openIndex(ctx)
+	if err != nil {
+		return err
+	}
 	var embedders retrieval.Embedders = localembed.Embedders{}
 	if g.cfg.Embedders != nil {
 		embedders = g.cfg.Embedders
 	}
-	var index retrieval.Index = g.index
 	if g.cfg.WrapIndex != nil {
 		index = g.cfg.WrapIndex(index)
 	}
 	g.Retrieval = retrieval.NewService(retrieval.Deps{
 		Ledger: g.Ledger, Catalogue: g.db, Index: index, Feed: g.feed, Records: g.vault.Records(),
-		Embedders: embedders, Keys: g.vault.CatalogueKeys, Log: g.cfg.Log, Step: g.cfg.Step,
+		Embedders: embedders, Outside: g.index.catalogue(), Keys: g.vault.CatalogueKeys, Log: g.cfg.Log, Step: g.cfg.Step,
 		Observer: g.cfg.Telemetry.Retrieval(),
 	})
-	g.index.SetVectors(g.Retrieval)
+	connect(g.Retrieval)
 	options := []credential.Option{
 		credential.WithBootstrap(DefaultTenant, g.AdminKey), credential.WithLedger(g.Ledger, g.Enter),
 	}
-	if g.feed != nil { // another gateway may revoke a key
+	if g.cfg.PostgresURL != "" { // another gateway may revoke a key
 		options = append(options, credential.WithoutCache())
 	}
 	g.Credentials = credential.NewService(g.db, g.vault.System(), options...)
@@ -492,6 +496,9 @@ func (g *Gateway) Ready(ctx context.Context) error {
 	if _, err := g.vault.Generation(ctx); err != nil {
 		return fmt.Errorf("%w: the vault cannot be read", consent.ErrUnavailable)
 	}
+	if err := g.index.ready(ctx); err != nil {
+		return err
+	}
 	return g.Ledger.Ready(ctx)
 }
 
@@ -520,6 +527,7 @@ func (g *Gateway) Close() error {
 	if g.stopLog != nil {
 		g.stopLog() // what it did not sign for, the next start does
 	}
+	g.index.stop()
 	if g.db != nil {
 		errs = append(errs, g.db.Close())
 	}
@@ -543,7 +551,7 @@ func (g *Gateway) Handler() http.Handler {
 			sqlite.ErrClosed, sqlite.ErrBusy, sqlite.ErrFull, sqlite.ErrCorrupt, sqlite.ErrOther,
 			postgres.ErrClosed, postgres.ErrUnreachable, postgres.ErrRefused, postgres.ErrNotPrimary, postgres.ErrNotDurable,
 			postgres.ErrLogsParameters, postgres.ErrUnreplicated, postgres.ErrBusy, postgres.ErrFull, postgres.ErrCorrupt,
-			postgres.ErrOther, pgvault.ErrDamaged,
+			postgres.ErrOther, pgvault.ErrDamaged, retrieval.ErrIndex,
 		},
 	})
 }

@@ -20,6 +20,7 @@ type database interface {
 	consent.Store
 	translog.Store
 	retrieval.Catalogue
+	retrieval.Outside
 	credential.Store
 
 	// VaultID is the id of the vault this data belongs to; nil for none yet.

@@ -15,7 +15,7 @@ type collectionIn struct {
 	Joint             string   `json:"joint_ownership"`
 	Mentions          string   `json:"mentions"`
 	Jurisdiction      string   `json:"jurisdiction"`
-	Keyword           *bool    `json:"keyword"` // the embedded index always has keywords
+	Keyword           *bool    `json:"keyword"` // for an index outside; the embedded one always has keywords
 	Filterable        []string `json:"filterable"`
 }
 
@@ -47,7 +47,7 @@ func (in *collectionIn) spec() (s retrieval.Spec, err error) {
 	default:
 		return s, invalid("mentions", "is neither refusal_blocks nor must_permit")
 	}
-	s.Filterable = in.Filterable
+	s.Filterable, s.Keyword = in.Filterable, in.Keyword != nil && *in.Keyword
 	s.Jurisdiction, err = jurisdictionField(in.Jurisdiction)
 	return s, err
 }

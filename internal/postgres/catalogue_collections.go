@@ -115,6 +115,7 @@ func (db *DB) DropCollection(ctx context.Context, t consent.TenantID, c retrieva
 		if len(live) <= limit {
 			b.exec(nil, `DELETE FROM collections WHERE tenant = $1 AND id = $2`, t, int64(c))
 			b.shelfChanged(t)
+			b.exec(nil, `DELETE FROM outside_people WHERE tenant = $1 AND collection = $2`, t, int64(c))
 		}
 		live = live[:min(limit, len(live))]
 		b.retire(live, head)

@@ -81,6 +81,7 @@ func (x *tx) take(t consent.TenantID, in retrieval.Intake, head retrieval.Corpus
 	}
 	b = x.batch()
 	b.addDocSubjects(in.Docs, ids)
+	b.place(t, in, old)
 	b.setCorpusHead(t, before, head)
 	if err := b.send(); err != nil {
 		return nil, 0, err

@@ -111,8 +111,10 @@ func (db *DB) DropCollection(ctx context.Context, t consent.TenantID, c retrieva
 			return err
 		}
 		if len(nums) <= limit {
-			if _, err := x.change(`DELETE FROM collections WHERE tenant = ? AND id = ?`, t, c); err != nil {
-				return err
+			for _, table := range []string{`collections WHERE tenant = ? AND id`, `outside_people WHERE tenant = ? AND collection`} {
+				if _, err := x.change(`DELETE FROM `+table+` = ?`, t, c); err != nil {
+					return err
+				}
 			}
 		}
 		return x.setCorpusHead(t, head)

@@ -65,6 +65,9 @@ func (db *DB) Commit(ctx context.Context, t consent.TenantID, subjects []consent
 		if head, err = x.addDocs(ctx, t, in, head); err != nil {
 			return err
 		}
+		if err := x.place(t, in, retired); err != nil {
+			return err
+		}
 		if err := x.setCorpusHead(t, head); err != nil {
 			return err
 		}

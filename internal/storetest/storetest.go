@@ -34,6 +34,7 @@ type Store interface {
 	consent.Store
 	translog.Store
 	retrieval.Catalogue
+	retrieval.Outside
 	credential.Store
 }
 

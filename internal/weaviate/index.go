@@ -1,0 +1,206 @@
+package weaviate
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/retrieval"
+)
+
+// Errors that callers tell apart; all others wrap retrieval.ErrIndex.
+var (
+	// ErrSchema: a class is not as this package makes it, and is not used.
+	ErrSchema = errors.New("weaviate: a class there is not one that can be trusted")
+	// ErrOpen: anyone who reaches the server may read it.
+	ErrOpen = errors.New("weaviate: the server takes requests without a key, and its address is not loopback: give it a key and set ASSENT_WEAVIATE_API_KEY, or override by name with ASSENT_ALLOW_OPEN_WEAVIATE=1")
+	// ErrAutoSchema: a late insert would make a dropped class anew.
+	ErrAutoSchema = errors.New("weaviate: the server makes classes by itself: set AUTOSCHEMA_ENABLED=false there")
+)
+
+var (
+	errPermit = errors.New("weaviate: a search needs a permit")
+	errQuery  = errors.New("weaviate: the query's mode, k or vector does not fit the collection")
+)
+
+// Options say where the server is and how it is asked.
+type Options struct {
+	URL     string // http://host:port or https://host:port
+	GRPC    string // host:port; "": the URL's host, port 50051
+	APIKey  string
+	Open    bool          // allow a server without a key off loopback
+	Timeout time.Duration // of one request that reads; 0 is 10 s
+	// Idle leaves the applier unstarted, for tests of what happens then.
+	Idle bool
+	Log  *slog.Logger
+	// Dial is added to the options of the gRPC connection. Tests put what
+	// disturbs the store there.
+	Dial []grpc.DialOption
+}
+
+// A Source is what the gateway itself knows of passages: retrieval.Service.
+type Source interface {
+	Known(ctx context.Context, c retrieval.CollectionID, refs []retrieval.PassageRef) ([]retrieval.IndexPassage, error)
+	EachKnown(ctx context.Context, c retrieval.CollectionID, f func([]retrieval.IndexPassage) error) error
+}
+
+// Ledger is what the applier asks: consent.Ledger.
+type Ledger interface {
+	Permit(ctx context.Context, t consent.TenantID, purpose string) (consent.Permit, error)
+	Purposes(ctx context.Context, t consent.TenantID) (purposes []string, digest string, err error)
+}
+
+// An Index is the index outside. See the package comment.
+type Index struct {
+	server  *server
+	outside retrieval.Outside
+	log     *slog.Logger
+	source  Source
+	ledger  Ledger
+
+	mu          sync.RWMutex
+	collections map[retrieval.CollectionID]*collection
+	minds       map[consent.TenantID]*mind
+	books       map[bookKey]*book
+
+	dropped [reasons]atomic.Int64
+	applier applier
+}
+
+var _ retrieval.Index = (*Index)(nil)
+
+// A collection is what the index knows of one; nothing of its passages.
+type collection struct {
+	id    retrieval.CollectionID
+	shape retrieval.Shape
+	names names
+
+	mu       sync.Mutex
+	overlays map[overlayKey]*overlay
+}
+
+// Open connects, and refuses a server that must not be trusted. Connect must
+// follow before anything else is called.
+func Open(ctx context.Context, outside retrieval.Outside, o Options) (*Index, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	s, err := dial(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.trust(ctx, o); err != nil {
+		s.close()
+		return nil, err
+	}
+	return &Index{
+		server: s, outside: outside, log: o.Log, collections: map[retrieval.CollectionID]*collection{},
+		minds: map[consent.TenantID]*mind{}, books: map[bookKey]*book{}, applier: newApplier(),
+	}, nil
+}
+
+// Connect sets what needs the index first.
+func (x *Index) Connect(s Source, l Ledger) { x.source, x.ledger = s, l }
+
+// Close ends the connections.
+func (x *Index) Close() error { return x.server.close() }
+
+// Ready reports whether the server answers.
+func (x *Index) Ready(ctx context.Context) error { return x.server.ready(ctx) }
+
+func (x *Index) collection(id retrieval.CollectionID) *collection {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.collections[id]
+}
+
+// of returns a tenant's collections.
+func (x *Index) of(t consent.TenantID) []*collection {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	var out []*collection
+	for _, c := range x.collections {
+		if c.shape.Tenant == t {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// Create implements retrieval.Index.
+func (x *Index) Create(ctx context.Context, id retrieval.CollectionID, s retrieval.Shape) error {
+	c := &collection{id: id, shape: s, names: newNames(s.Key), overlays: map[overlayKey]*overlay{}}
+	if err := c.ensure(ctx, x.server); err != nil {
+		return err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.collections[id] = c
+	return nil
+}
+
+// Drop implements retrieval.Index.
+func (x *Index) Drop(ctx context.Context, id retrieval.CollectionID) error {
+	x.mu.Lock()
+	c := x.collections[id]
+	delete(x.collections, id)
+	x.mu.Unlock()
+	if c == nil {
+		return nil
+	}
+	if err := x.server.deleteClass(ctx, c.names.class); err != nil {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.collections[id] = c
+		return err
+	}
+	return nil
+}
+
+// Apply implements retrieval.Index, as far as the package comment says.
+func (x *Index) Apply(ctx context.Context, id retrieval.CollectionID, ch retrieval.Change) error {
+	c := x.collection(id)
+	if c == nil {
+		if len(ch.Add) == 0 {
+			return nil
+		}
+		return faultOf("put objects into an unknown collection")
+	}
+	if len(ch.Remove) > 0 {
+		if err := x.remove(ctx, c, ch.Remove); err != nil {
+			return err
+		}
+	}
+	if len(ch.Add) == 0 {
+		return nil
+	}
+	if err := x.server.insert(ctx, c, ch.Add); err != nil {
+		return err
+	}
+	x.applier.wake()
+	return nil
+}
+
+// removeAtOnce bounds the versions that one request deletes.
+const removeAtOnce = 200
+
+func (x *Index) remove(ctx context.Context, c *collection, nums []retrieval.DocNum) error {
+	for len(nums) > 0 {
+		n := min(len(nums), removeAtOnce)
+		docs := make([]string, n)
+		for i, num := range nums[:n] {
+			docs[i] = c.names.doc(num)
+		}
+		if err := x.server.remove(ctx, c.names.class, oneOf(propDoc, docs...)); err != nil {
+			return err
+		}
+		nums = nums[n:]
+	}
+	return nil
+}
