@@ -352,6 +352,31 @@ func TestCollections(t *testing.T) {
 	s.do(t, "GET", "/v1/collections/c", "").is(404, "not_found")
 }
 
+// Who may only bring documents cannot turn the silence of people into consent.
+func TestRulesOfACollectionAreTheAdminsToChange(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	ingest := s.key(t, "ingest search")
+	put := func(key, spec string) *answer {
+		return s.ask(t, key, "PUT", "/v1/collections/c", `{"default_visibility":"tenant"`+spec+`}`)
+	}
+	put(ingest, `,"mentions":"must_permit","jurisdiction":"DE"`).is(201)
+	put(ingest, `,"mentions":"must_permit","jurisdiction":"DE"`).is(200)
+	for _, spec := range []string{
+		``, `,"mentions":"must_permit"`, `,"jurisdiction":"DE"`, `,"mentions":"must_permit","jurisdiction":"US-CA"`,
+		`,"mentions":"must_permit","jurisdiction":"DE","joint_ownership":"any_owner"`,
+	} {
+		put(ingest, spec).is(403, "scope_missing")
+	}
+	if a := s.do(t, "GET", "/v1/collections/c", "").is(200); a.get("mentions") != "must_permit" || a.get("jurisdiction") != "DE" {
+		t.Errorf("changed all the same: %s", a.body)
+	}
+	put(s.key(t, "admin"), ``).is(200)
+	if a := s.do(t, "GET", "/v1/collections/c", "").is(200); a.get("mentions") != "refusal_blocks" || a.get("jurisdiction") != "" {
+		t.Errorf("not changed: %s", a.body)
+	}
+}
+
 func TestWhatIsNotThere(t *testing.T) {
 	t.Parallel()
 	s := open(t)
