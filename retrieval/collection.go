@@ -81,7 +81,9 @@ func (s Spec) check() error {
 
 // PutCollection makes a collection or changes its spec. What documents were
 // stored under (dimensions, filterable fields) is fixed once there are any:
-// ErrConflict.
+// ErrConflict. How the people of its documents combine, and what their silence
+// means, is no longer its maker's to change, nor to reset by leaving it out:
+// ErrForbidden for who may not change rules.
 func (s *Service) PutCollection(ctx context.Context, c Caller, name string, spec Spec) (col Collection, created bool, err error) {
 	if !ValidCollectionName(name) {
 		return col, false, Invalid("collection", "is not [A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -122,6 +124,9 @@ func (s *Service) putCollection(ctx context.Context, c Caller, name string, spec
 			return col, false, false, ErrConflict
 		}
 		col.Spec = spec
+		if col.Rule() != old.Rule() && !c.may(MayChangeRules) {
+			return *old, false, false, ErrForbidden
+		}
 		_, was = sh.get(col.ID)
 	}
 	err = s.saveCollection(ctx, c.Tenant, sh, col, was)

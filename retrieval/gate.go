@@ -22,6 +22,9 @@ type gate struct {
 	col    *Collection
 	permit consent.Permit
 	filter *Filter
+	// asked is set where the caller named what it wants and no index found it:
+	// then what may not leave is no sign of a fault.
+	asked bool
 
 	opened  map[DocNum]*opened
 	bodies  []Body // of the hits that hits returned
@@ -72,7 +75,7 @@ func (g *gate) pass(ctx context.Context, found []Found) ([]Hit, error) {
 			bodies[i] = &b
 		} else {
 			g.damaged = append(g.damaged, ref.Doc)
-			g.dropped("body")
+			g.say("body")
 		}
 	}
 	// Last, with every text in hand: may it leave?
@@ -143,7 +146,7 @@ func (g *gate) openAll(ctx context.Context, refs []PassageRef, rows map[DocNum]*
 			// A key that is gone may be that of a version replaced meanwhile.
 			g.gone = g.gone || errors.Is(err, ErrKeyGone)
 			g.damaged = append(g.damaged, ref.Doc)
-			g.dropped("seal")
+			g.say("seal")
 			continue
 		case !visible(&o.meta, g.caller.Principal, o.people.Owners, g.principalNum(ctx)):
 			g.dropped("visibility")
@@ -157,8 +160,14 @@ func (g *gate) openAll(ctx context.Context, refs []PassageRef, rows map[DocNum]*
 	return nil
 }
 
-// dropped counts what an index should not have returned. Only why is told.
+// dropped reports what an index should not have returned. Only why is told.
 func (g *gate) dropped(why string) {
+	if !g.asked {
+		g.say(why)
+	}
+}
+
+func (g *gate) say(why string) {
 	g.Log.Warn("second gate dropped a hit", "reason", why)
 	g.Observer.Dropped(why)
 }

@@ -267,7 +267,7 @@ func (s *Service) Check(ctx context.Context, c Caller, purpose string, ids []str
 		if col == nil || !c.sees(col.Name) {
 			continue
 		}
-		g := &gate{Service: s, caller: c, col: col, permit: permit}
+		g := &gate{Service: s, caller: c, col: col, permit: permit, asked: true}
 		if err := g.openAll(ctx, within(refs, rows, col.ID), rows); err != nil {
 			return Checked{}, err
 		}
@@ -388,7 +388,7 @@ func (s *Service) document(ctx context.Context, c Caller, col *Collection, permi
 	for n := range found {
 		found[n].Ref = PassageRef{rows[0].Num, uint32(n)}
 	}
-	g := &gate{Service: s, caller: c, col: col, permit: permit}
+	g := &gate{Service: s, caller: c, col: col, permit: permit, asked: true}
 	hits, err := g.hits(ctx, found)
 	if err != nil {
 		return a, false, err

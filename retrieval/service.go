@@ -90,6 +90,7 @@ const (
 	MayIngestNonPersonal Rights = 1 << iota // scope ingest:nonpersonal
 	MayChangeOwners                         // scope ingest:owners
 	MayHearReasons                          // scope consent:read
+	MayChangeRules                          // scope admin
 )
 
 func (c Caller) may(r Rights) bool { return c.Rights&r != 0 }

@@ -10,6 +10,8 @@ import (
 var (
 	// ErrNotFound: absent, or not visible to the caller. The two look the same.
 	ErrNotFound = errors.New("retrieval: not found")
+	// ErrForbidden: the caller sees it, and may not change it so.
+	ErrForbidden = errors.New("retrieval: the caller may not do that")
 	// ErrEmbedderMismatch: the collection was built with another embedder.
 	ErrEmbedderMismatch = errors.New("retrieval: the collection was built with another embedder")
 	// ErrModeUnavailable: the collection cannot be searched in that mode.

@@ -228,12 +228,23 @@ func TestARequestThatIsTooLargeIsHalved(t *testing.T) {
 	tr.stored(t, 8)
 }
 
+// raise makes most at least n. Two at once must not both read the old value, or
+// the smaller of theirs may be the one that stays.
+func raise(most *atomic.Int32, n int32) {
+	for {
+		old := most.Load()
+		if n <= old || most.CompareAndSwap(old, n) {
+			return
+		}
+	}
+}
+
 func TestLinesOfOneDocumentNeverTravelAtOnce(t *testing.T) {
 	t.Parallel()
 	tr := newTrial(t, 1)
 	var flying, most atomic.Int32
 	tr.fake.fault = func(_ int, _ http.ResponseWriter, lines []string) bool {
-		most.Store(max(most.Load(), flying.Add(1)))
+		raise(&most, flying.Add(1))
 		time.Sleep(time.Millisecond)
 		flying.Add(-1)
 		return false
@@ -257,7 +268,7 @@ func TestNoMoreIsReadThanIsUnderWay(t *testing.T) {
 	hold := make(chan struct{})
 	var flying, most atomic.Int32
 	tr.fake.fault = func(int, http.ResponseWriter, []string) bool {
-		most.Store(max(most.Load(), flying.Add(1)))
+		raise(&most, flying.Add(1))
 		<-hold
 		flying.Add(-1)
 		return false

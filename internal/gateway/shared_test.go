@@ -46,7 +46,7 @@ func openGateway(t testing.TB, cfg gateway.Config) *gateway.Gateway {
 }
 
 // caller is the bootstrap key's.
-var caller = retrieval.Caller{Tenant: gateway.DefaultTenant, KeyID: "test", Rights: retrieval.MayHearReasons | retrieval.MayIngestNonPersonal}
+var caller = retrieval.Caller{Tenant: gateway.DefaultTenant, KeyID: "test", Rights: retrieval.MayHearReasons | retrieval.MayIngestNonPersonal | retrieval.MayChangeRules}
 
 func subject(t testing.TB, name string) consent.Subject {
 	t.Helper()

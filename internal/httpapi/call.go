@@ -39,6 +39,7 @@ func (c *call) caller() retrieval.Caller {
 		credential.IngestNonPersonal: retrieval.MayIngestNonPersonal,
 		credential.IngestOwners:      retrieval.MayChangeOwners,
 		credential.ConsentRead:       retrieval.MayHearReasons,
+		credential.Admin:             retrieval.MayChangeRules,
 	} {
 		if c.key.Scopes.Has(scope) {
 			rights |= right

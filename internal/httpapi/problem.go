@@ -59,6 +59,7 @@ var table = []struct {
 	{credential.ErrUnavailable, errDependency},
 	{consent.ErrPurposeUnknown, newProblem(http.StatusForbidden, "purpose_not_permitted", "The purpose is outside the policy or the key")},
 	{retrieval.ErrNotFound, errNoRoute},
+	{retrieval.ErrForbidden, errScope},
 	{retrieval.ErrKeyGone, errNoRoute},
 	{retrieval.ErrModeUnavailable, newProblem(http.StatusBadRequest, "mode_unavailable", "The collection cannot be searched in that mode")},
 	{retrieval.ErrEmbedderMismatch, newProblem(http.StatusConflict, "embedder_mismatch", "The collection was built with another embedder")},

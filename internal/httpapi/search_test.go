@@ -80,6 +80,29 @@ func TestHiddenAndAbsentLookTheSame(t *testing.T) {
 	s.do(t, "GET", "/v1/collections/secret", "").is(200) // the limited key's DELETE did nothing
 }
 
+// To ask for what one may not see is no fault of the index: the warning that it
+// returned something it should not have is kept for when it did.
+func TestAskingForWhatIsHiddenRaisesNoAlarm(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	s.do(t, "PUT", "/v1/collections/c", `{"default_visibility":"private"}`).is(201)
+	s.says(t, "granted", "ada")
+	s.store(t, "c", "m1", "ada", "text")
+	const as = "Assent-Principal: user:ada"
+	found := s.do(t, "POST", "/v1/collections/c/search", `{"query":"text","purpose":"rag_retrieval"}`, as).is(200)
+	check := `{"passage_ids":["` + found.get("hits.0.passage_id") + `"],"purpose":"rag_retrieval"}`
+	if a := s.do(t, "POST", "/v1/passages/check", check, as).is(200); a.get("permitted.0") == "" {
+		t.Fatalf("the owner's own: %s", a.body)
+	}
+	s.do(t, "GET", "/v1/collections/c/documents/m1?purpose=rag_retrieval", "").is(404, "not_found")
+	if a := s.do(t, "POST", "/v1/passages/check", check).is(200); a.get("permitted.0") != "" {
+		t.Errorf("hidden, and permitted: %s", a.body)
+	}
+	if strings.Contains(s.logs.String(), "second gate") {
+		t.Error("the log blames the index")
+	}
+}
+
 func TestPurposes(t *testing.T) {
 	t.Parallel()
 	s := open(t)
@@ -327,6 +350,31 @@ func TestCollections(t *testing.T) {
 	s.do(t, "DELETE", "/v1/collections/c", "").is(204)
 	s.do(t, "DELETE", "/v1/collections/c", "").is(204)
 	s.do(t, "GET", "/v1/collections/c", "").is(404, "not_found")
+}
+
+// Who may only bring documents cannot turn the silence of people into consent.
+func TestRulesOfACollectionAreTheAdminsToChange(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	ingest := s.key(t, "ingest search")
+	put := func(key, spec string) *answer {
+		return s.ask(t, key, "PUT", "/v1/collections/c", `{"default_visibility":"tenant"`+spec+`}`)
+	}
+	put(ingest, `,"mentions":"must_permit","jurisdiction":"DE"`).is(201)
+	put(ingest, `,"mentions":"must_permit","jurisdiction":"DE"`).is(200)
+	for _, spec := range []string{
+		``, `,"mentions":"must_permit"`, `,"jurisdiction":"DE"`, `,"mentions":"must_permit","jurisdiction":"US-CA"`,
+		`,"mentions":"must_permit","jurisdiction":"DE","joint_ownership":"any_owner"`,
+	} {
+		put(ingest, spec).is(403, "scope_missing")
+	}
+	if a := s.do(t, "GET", "/v1/collections/c", "").is(200); a.get("mentions") != "must_permit" || a.get("jurisdiction") != "DE" {
+		t.Errorf("changed all the same: %s", a.body)
+	}
+	put(s.key(t, "admin"), ``).is(200)
+	if a := s.do(t, "GET", "/v1/collections/c", "").is(200); a.get("mentions") != "refusal_blocks" || a.get("jurisdiction") != "" {
+		t.Errorf("not changed: %s", a.body)
+	}
 }
 
 func TestWhatIsNotThere(t *testing.T) {
