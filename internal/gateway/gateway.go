@@ -76,10 +76,11 @@ type Config struct {
 
 	// For tests: the database's clock, and what is called before and after
 	// durable steps (see sqlite.Options, vault.Options, consent.Options).
-	Now        func() time.Time
-	DBFault    func(op string) error
-	VaultFault func(op string) error
-	Step       func(string)
+	Now         func() time.Time
+	DBFault     func(op string) error
+	VaultFault  func(op string) error
+	Step        func(string)
+	LogInterval time.Duration // between two checkpoints; 0: see translog.Options
 	// Embedders stands in for the local embedder.
 	Embedders retrieval.Embedders
 	// WrapIndex puts something between the service and the index.
