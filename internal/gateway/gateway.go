@@ -334,6 +334,7 @@ func (g *Gateway) openTenant(ctx context.Context, id consent.TenantID) (bool, er
 			return false, err
 		}
 		g.cfg.Log.Error("ledger closed", "why", consent.Why(err))
+		g.Credentials.Suspend(id)
 		return false, nil
 	}
 	if err := g.enterTenant(ctx, id); err != nil {

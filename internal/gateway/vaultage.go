@@ -105,11 +105,15 @@ func (g *Gateway) vaultIsOld(ctx context.Context, seen uint64) (why, err error) 
 }
 
 // missingBatches counts the times at which entries were recorded that the
-// journal lacks, up to two.
+// journal lacks, up to two. What starts enter by themselves does not count: a
+// backup is told of by the first start after it, so that every backup lacks it.
 func (g *Gateway) missingBatches(ctx context.Context, t consent.TenantID) (int, error) {
 	enough := errors.New("enough")
 	times := map[consent.Time]bool{}
 	err := g.db.Rows(ctx, t, consent.Position(g.vault.Head(string(t))), func(row consent.Row) error {
+		if row.Kind == consent.KindVault || row.Kind == consent.KindRestore {
+			return nil
+		}
 		if times[row.RecordedAt] = true; len(times) > 1 {
 			return enough
 		}
