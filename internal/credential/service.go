@@ -33,6 +33,7 @@ type Service struct {
 	mu         sync.RWMutex
 	generation uint64 // of the cache; Revoke raises it
 	cache      map[[32]byte]Key
+	suspended  map[consent.TenantID]bool
 }
 
 // An Option changes a Service that NewService makes.
@@ -93,6 +94,7 @@ func (s *Service) Authenticate(ctx context.Context, secret string) (Key, error) 
 	s.mu.RLock()
 	k, cached := s.cache[hash]
 	generation := s.generation
+	suspended := len(s.suspended) > 0
 	s.mu.RUnlock()
 	if !cached {
 		row, err := s.store.KeyByHash(ctx, hash)
@@ -110,6 +112,9 @@ func (s *Service) Authenticate(ctx context.Context, secret string) (Key, error) 
 		}
 		s.keep(hash, k, generation)
 	}
+	if suspended && s.isSuspended(k.Tenant) {
+		return Key{}, ErrUnavailable
+	}
 	if k.ExpiresAt != 0 {
 		now, err := s.store.Now(ctx)
 		if err != nil {
@@ -120,6 +125,25 @@ func (s *Service) Authenticate(ctx context.Context, secret string) (Key, error) 
 		}
 	}
 	return k, nil
+}
+
+// Suspend lets in no key of a tenant, for as long as the process lives, but the
+// bootstrap key: its ledger could not be read, and which of its keys are revoked
+// is not known. A database put back from a backup has keys that were revoked
+// since.
+func (s *Service) Suspend(t consent.TenantID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.suspended == nil {
+		s.suspended = map[consent.TenantID]bool{}
+	}
+	s.suspended[t] = true
+}
+
+func (s *Service) isSuspended(t consent.TenantID) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.suspended[t]
 }
 
 // keep caches a key unless one was revoked since it was read: it may be that one.

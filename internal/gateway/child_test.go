@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/assent-gateway/assent/internal/gateway"
 )
@@ -60,7 +61,7 @@ func childConfig(dir, crash string) gateway.Config {
 		}
 	}
 	fault := func(op string) error { die(op); return nil }
-	return gateway.Config{DataDir: dir, AdminKey: adminKey, Step: die, DBFault: fault, VaultFault: fault}
+	return gateway.Config{DataDir: dir, AdminKey: adminKey, Step: die, DBFault: fault, VaultFault: fault, LogInterval: 20 * time.Millisecond}
 }
 
 // replayChild replays a data directory.

@@ -103,7 +103,8 @@ type Config struct {
 	VaultFault func(op string) error
 	Step       func(string)
 	// Deaf drops every notification of other gateways.
-	Deaf bool
+	Deaf        bool
+	LogInterval time.Duration // between two checkpoints; 0: see translog.Options
 	// WrapIndex puts something between the service and the index.
 	WrapIndex func(retrieval.Index) retrieval.Index
 }
@@ -378,6 +379,7 @@ func (g *Gateway) openTenant(ctx context.Context, id consent.TenantID) (bool, er
 			return false, err
 		}
 		g.cfg.Log.Error("ledger closed", "why", consent.Why(err))
+		g.Credentials.Suspend(id)
 		return false, nil
 	}
 	if err := g.enterTenant(ctx, id); err != nil {

@@ -35,7 +35,7 @@ func (g *Gateway) newLog() error {
 		outlets = append(outlets, w)
 	}
 	g.Tree = translog.New(g.db, g.vault.Log(), translog.Options{
-		Origin: g.cfg.TransparencyLog.Origin, Outlets: outlets, Log: g.cfg.Log, Step: g.cfg.Step,
+		Origin: g.cfg.TransparencyLog.Origin, Interval: g.cfg.LogInterval, Outlets: outlets, Log: g.cfg.Log, Step: g.cfg.Step,
 		Begin:  g.cfg.Telemetry.Checkpoint(),
 		Closed: func(t consent.TenantID, err error) { g.Ledger.Shut(t, err) },
 		Refresh: func(ctx context.Context, t consent.TenantID) error {

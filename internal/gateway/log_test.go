@@ -172,12 +172,19 @@ func TestTheLogHasEveryEventAndNoSecret(t *testing.T) {
 	if h.ServeHTTP(w, r); w.Code != 204 {
 		t.Fatal(w.Code)
 	}
+	r = httptest.NewRequest("PUT", "/v1/consent-types/rag_retrieval_v7.0", strings.NewReader(`{"text": "another text", "language": "en", "accepts": []}`))
+	r.Header.Set("Authorization", "Bearer "+adminKey)
+	r.Header.Set("Content-Type", "application/json")
+	w = httptest.NewRecorder()
+	if h.ServeHTTP(w, r); w.Code/100 != 2 {
+		t.Fatal(w.Code, w.Body)
+	}
 	other := post(t, h, adminKey, "/v1/tenants", map[string]any{"name": "CANARY"})
 	wants := map[string]struct {
 		key   string
 		kinds []consent.Kind
 	}{
-		"default":            {adminKey, []consent.Kind{consent.KindTenant, consent.KindPolicy, consent.KindKey, consent.KindKey}},
+		"default":            {adminKey, []consent.Kind{consent.KindTenant, consent.KindPolicy, consent.KindKey, consent.KindKey, consent.KindType}},
 		other["id"].(string): {other["key"].(string), []consent.Kind{consent.KindTenant, consent.KindPolicy, consent.KindKey}},
 	}
 	for tenant, want := range wants {

@@ -120,9 +120,7 @@ func putBack(t *testing.T) *restored {
 		r.entries = uint64(head.Position)
 		r.corpus = g.CorpusHead(t.Context())
 	})
-	if err := errors.Join(os.RemoveAll(r.dir), os.Rename(filepath.Join(root, "old"), r.dir)); err != nil {
-		t.Fatal(err)
-	}
+	r.putDataBack()
 	return r
 }
 
@@ -239,6 +237,10 @@ func TestOldDataIsReplayedFromTheJournal(t *testing.T) {
 		if code, _, _ := get(t, g.Handler(), adminKey, "/v1/consent/ada"); code != 503 {
 			t.Errorf("consent: %d", code)
 		}
+		// Which keys are revoked, a ledger that is behind does not say.
+		if code, _, _ := get(t, g.Handler(), r.key, "/v1/consent-types"); code != 503 {
+			t.Errorf("a key that was revoked since: %d", code)
+		}
 		if _, err := gateway.Replay(t.Context(), gateway.Config{DataDir: r.dir}); err == nil {
 			t.Error("replayed under a running gateway")
 		}
@@ -296,28 +298,56 @@ func ask(t *testing.T, g *gateway.Gateway) (int, error) {
 	return len(a.Hits), err
 }
 
-// Data from before the newest start whose ledger lacks nothing: no position of
-// the corpus is given out twice.
+// Data from before the newest start whose ledger lacks nothing, and a copy made
+// within the run whose ledger lacks something: no position of the corpus is given
+// out twice.
 func TestCorpusPositionsAreNotGivenOutTwice(t *testing.T) {
-	s := newSite(t)
-	copyDir(t, s.dir, filepath.Join(s.root, "old"))
-	var lost retrieval.CorpusPosition
-	s.during(func(g *gateway.Gateway) {
-		ingest(t, g, "c", invented("ada", "bob")[:1])
-		changed := invented("ada")
-		changed[0].Text = "another text"
-		ingest(t, g, "c", changed)
-		lost = g.CorpusHead(t.Context())
-	})
-	if err := errors.Join(os.RemoveAll(s.dir), os.Rename(filepath.Join(s.root, "old"), s.dir)); err != nil {
-		t.Fatal(err)
+	lose := func(g *gateway.Gateway) retrieval.CorpusPosition {
+		for _, text := range []string{"another text", "and another"} {
+			changed := invented("ada")
+			changed[0].Text = text
+			ingest(t, g, "c", changed)
+		}
+		return g.CorpusHead(t.Context())
 	}
-	s.during(func(g *gateway.Gateway) {
-		if err := g.Ready(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if p := g.CorpusHead(t.Context()); p <= lost {
-			t.Errorf("the corpus goes on at %d; %d was given out", p, lost)
-		}
+	later := func(s *site, lost retrieval.CorpusPosition) {
+		s.during(func(g *gateway.Gateway) {
+			if err := g.Ready(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if p := g.CorpusHead(t.Context()); p <= lost {
+				t.Errorf("the corpus goes on at %d; %d was given out", p, lost)
+			}
+		})
+	}
+	t.Run("from before a start", func(t *testing.T) {
+		s := newSite(t)
+		copyDir(t, s.dir, filepath.Join(s.root, "old"))
+		var lost retrieval.CorpusPosition
+		s.during(func(g *gateway.Gateway) { lost = lose(g) })
+		s.putDataBack()
+		later(s, lost)
 	})
+	t.Run("from within the run", func(t *testing.T) {
+		s := newSite(t)
+		var lost retrieval.CorpusPosition
+		s.during(func(g *gateway.Gateway) {
+			copyDir(t, s.dir, filepath.Join(s.root, "old"))
+			lost = lose(g)
+			say(t, g, consent.Revoked, []string{"bob"}, rag)
+		})
+		s.putDataBack()
+		if gaps, err := gateway.Replay(t.Context(), gateway.Config{DataDir: s.dir}); err != nil || len(gaps) != 1 {
+			t.Fatal(gaps, err)
+		}
+		later(s, lost)
+	})
+}
+
+// putDataBack puts the copy named old in the place of the data.
+func (s *site) putDataBack() {
+	s.t.Helper()
+	if err := errors.Join(os.RemoveAll(s.dir), os.Rename(filepath.Join(s.root, "old"), s.dir)); err != nil {
+		s.t.Fatal(err)
+	}
 }

@@ -240,7 +240,8 @@ func TestRestoredBackupAnswers503(t *testing.T) {
 	}
 }
 
-// An empty data directory beside a vault that has seen entries is an old copy too.
+// An empty data directory beside a vault that has seen entries is an old copy
+// too; when there is nothing to put back, what the journal has is all there is.
 func TestLostDataAnswers503(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	g, err := gateway.Open(t.Context(), gateway.Config{DataDir: dir})
@@ -252,9 +253,21 @@ func TestLostDataAnswers503(t *testing.T) {
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := gateway.Replay(t.Context(), gateway.Config{DataDir: dir}); !errors.Is(err, gateway.ErrNoData) {
+		t.Errorf("replayed into nothing: %v", err)
+	}
 	g = openGateway(t, gateway.Config{DataDir: dir})
 	if err := g.Ready(t.Context()); consent.Why(err) != consent.Why(consent.ErrBehindJournal) {
 		t.Errorf("ready without the data: %v", err)
+	}
+	g.Close()
+	if _, err := gateway.Replay(t.Context(), gateway.Config{DataDir: dir}); err != nil {
+		t.Fatal(err)
+	}
+	g = openGateway(t, gateway.Config{DataDir: dir})
+	a, err := g.Ledger.Decide(t.Context(), gateway.DefaultTenant, []consent.Subject{subject(t, "ada")}, consent.Question{Purpose: "rag_retrieval"})
+	if err != nil || a.Decisions[0].Reason != consent.ReasonRevoked {
+		t.Errorf("after the replay: %v %v", a.Decisions, err)
 	}
 }
 

@@ -119,7 +119,7 @@ const maxGateways = 16
 // inFlight is how many batches may be between commit and journal: one for every
 // gateway.
 func (g *Gateway) inFlight() int {
-	if g.feed != nil {
+	if g.cfg.PostgresURL != "" {
 		return maxGateways
 	}
 	return 1
@@ -127,7 +127,8 @@ func (g *Gateway) inFlight() int {
 
 // missingBatches counts the times at which entries were recorded that the
 // journal lacks, up to one more than may be in flight. What is committed while
-// it looks does not count.
+// it looks does not count, nor what starts enter by themselves: a backup is told
+// of by the first start after it, so that every backup lacks it.
 func (g *Gateway) missingBatches(ctx context.Context, t consent.TenantID) (int, error) {
 	enough := errors.New("enough")
 	head, err := g.db.Head(ctx, t)
@@ -142,6 +143,9 @@ func (g *Gateway) missingBatches(ctx context.Context, t consent.TenantID) (int, 
 	err = g.db.Rows(ctx, t, journal, func(row consent.Row) error {
 		if row.Position > head.Position {
 			return enough
+		}
+		if row.Kind == consent.KindVault || row.Kind == consent.KindRestore {
+			return nil
 		}
 		if times[row.RecordedAt] = true; len(times) > g.inFlight() {
 			return enough

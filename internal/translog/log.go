@@ -13,7 +13,7 @@ import (
 // Options of a Log. The zero Options are production's, but for Closed.
 type Options struct {
 	Origin   string        // prefix of every log's origin; "": "assent"
-	Interval time.Duration // between two rounds of signing; 0: 100 ms
+	Interval time.Duration // between two rounds of signing; 0: 250 ms
 	Outlets  []Outlet
 	Log      *slog.Logger
 	// Closed is told when a running log finds that database, vault and ledger
@@ -30,9 +30,11 @@ type Options struct {
 	Begin func(context.Context) (context.Context, func(error))
 }
 
+// The interval is what writes pay for checkpoints: each is two syncs beside
+// theirs. What comes alone is signed for at once.
 const (
 	defaultOrigin   = "assent"
-	defaultInterval = 100 * time.Millisecond
+	defaultInterval = 250 * time.Millisecond
 )
 
 // A Log is the logs of all tenants. Its methods are safe for concurrent use.

@@ -9,7 +9,7 @@
 //	slots       subject and record keys, each in 128 bytes overwritten in place
 //	journal     every ledger entry's position and leaf, some with a sealed payload
 //	admin.key   the operator's key, in clear
-//	state       generation, list of backups, whether it was restored
+//	state       generation, backups, restores; events that ledgers are to be told of
 //	rewrap      during a rotation: slots on their way into place
 //
 // # What it promises
@@ -53,8 +53,8 @@
 //
 // # A key service
 //
-// [Options] may name a [KMS], which wraps the epoch key; internal/localkms is an
-// example. What it changes:
+// [Options] may name a [KMS], which wraps the epoch key; internal/localkms speaks
+// to one over HTTP (ASSENT_KMS_URL), and is an example of one. What it changes:
 //
 //	                            epoch key in a file    wrapped by a KMS
 //	reading the directory       opens every slot       opens nothing without the
@@ -99,8 +99,8 @@
 //	          newest,    case above. Accept would lose what the newest data knew,
 //	          ahead of   and nothing would say so: compare with a checkpoint first
 //	          the vault
-//	any       behind the 503 until the data is replayed or the newest put back,
-//	          vault      Accept or not
+//	any       behind the 503 until the newest data is put back, or this replayed
+//	          vault      (assent vault replay), Accept or not
 //	copied    newest     ErrOldVault, by the generation that the data has seen, or
 //	by hand              by a journal that lacks more than one batch
 //	old       as old     they agree, and no look at this machine can tell: only a
@@ -132,7 +132,9 @@
 //	          slots in rewrap      not synced: wiped; synced: put in place
 //	          slots in place       each old, new or torn: written again
 //	          old key overwritten  a file of zeros that no slot needs: removed
-//	Backup    listed               a backup on the list that may not exist
+//	Backup    listed               a backup on the list that may not exist, and an
+//	                               event that says it was made
+//	RotateLogKey, RetireLogKey     as AddTenant: the keyring is replaced as a whole
 //	Restore   before the rename        a sibling directory, which holds keys
 //	Append    written              none, some or all of the records: Open cuts
 //	                               off a torn one, the gateway reads Head and
