@@ -16,7 +16,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/goccy/go-yaml"
+	yaml "github.com/oasdiff/yaml3"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/assent-gateway/assent/consent"
@@ -37,7 +37,11 @@ func read(t *testing.T, name string) []byte {
 // document is a YAML file as JSON would hold it.
 func document(t *testing.T, name string) map[string]any {
 	t.Helper()
-	raw, err := yaml.YAMLToJSON(read(t, name))
+	var tree map[string]any
+	if err := yaml.Unmarshal(read(t, name), &tree); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	raw, err := json.Marshal(tree)
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
@@ -76,6 +80,11 @@ func TestComposeFileIsOne(t *testing.T) {
 	services := doc["services"].(map[string]any)
 	if len(services) < 9 {
 		t.Errorf("%d services", len(services))
+	}
+	for _, on := range []string{"epoch-key", "postgres-data", "postgres-vault", "weaviate"} {
+		if !has(services["gateway-3"].(map[string]any)["depends_on"], on) {
+			t.Errorf("gateway-3 does not wait for %s", on)
+		}
 	}
 	for name, s := range services {
 		s := s.(map[string]any)
