@@ -717,3 +717,28 @@ func TestZeroPermitPermitsNothing(t *testing.T) {
 		t.Error("a zero permit let something through")
 	}
 }
+
+// Claims of collections with other default jurisdictions are each judged by
+// their own, in whatever order they come: a stranger may be used where silence
+// permits, and nowhere else.
+func TestRecheckJudgesEachClaimByItsOwnDefault(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	p, err := r.ledger.Permit(t.Context(), tenant, "rag_retrieval")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger := consent.People{Owners: []consent.SubjectNum{1}}
+	defaults := []consent.Jurisdiction{"US-CA", "DE", "US-CA", "US-CA", "", "DE", "US-CA"}
+	claims, ok := make([]consent.Claim, len(defaults)), make([]bool, len(defaults))
+	for i, j := range defaults {
+		claims[i] = consent.Claim{Rule: consent.Rule{Default: j}, People: stranger}
+	}
+	claims[2].People = consent.People{Nobody: true} // needs no mask; what comes after it does
+	p.Recheck(claims, ok)
+	for i, j := range defaults {
+		if ok[i] != (j == "US-CA") {
+			t.Errorf("claim %d, in %q: %v", i, j, ok[i])
+		}
+	}
+}
