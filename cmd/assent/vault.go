@@ -24,6 +24,7 @@ assent vault accept
 assent vault forget GENERATION
 
 Works on the vault of a gateway that is stopped: a running one holds its lock.
+With ASSENT_VAULT_URL, status and accept work on the vault in that database.
 
 status   shows the epoch, the keys and the backups on the vault's list
 rotate   wraps every key anew and destroys the old wrapping key
@@ -56,6 +57,9 @@ func vaultCommand(ctx context.Context, s *session, args []string) error {
 	wants := map[string]int{"restore": 1, "forget": 1}
 	if len(rest) != wants[verb] {
 		return fs.mistake(fmt.Sprintf("vault %s takes %d arguments besides its flags", plain(verb), wants[verb]))
+	}
+	if url := s.getenv("ASSENT_VAULT_URL"); url != "" {
+		return sharedVault(ctx, s, url, fs.dir, verb)
 	}
 	switch verb {
 	case "status":
@@ -186,9 +190,11 @@ func vaultAccept(s *session, v *vault.Vault) error {
 	if err := v.Accept(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(s.out, "the next start takes the data for right: it completes the journal from the ledger, destroys keys that no row names, and drops documents whose keys are lost")
+	_, err := fmt.Fprintln(s.out, acceptedText)
 	return err
 }
+
+const acceptedText = "the next start takes the data for right: it completes the journal from the ledger, destroys keys that no row names, and drops documents whose keys are lost"
 
 // passphrase reads it from a file, or asks at the terminal, twice when again.
 func (s *session) passphrase(file, again string) ([]byte, error) {

@@ -35,7 +35,9 @@ func TestMigrationsGoForwardAndKeepTheData(t *testing.T) {
 	for _, m := range ours {
 		later["migrations/"+m.name+".sql"] = &fstest.MapFile{Data: []byte(m.sql)}
 	}
-	file := func(after int, name string) string { return fmt.Sprintf("migrations/%04d_%s.sql", len(ours)+after, name) }
+	file := func(after int, name string) string {
+		return fmt.Sprintf("migrations/%04d_%s.sql", len(ours)+after, name)
+	}
 	later[file(1, "more")] = &fstest.MapFile{Data: []byte(`CREATE TABLE more (x bigint); INSERT INTO more SELECT position FROM ledger;`)}
 	later[file(2, "again")] = &fstest.MapFile{Data: []byte(`ALTER TABLE more ADD y bigint; UPDATE more SET y = x + 1;`)}
 	db := open(t, database(t), Options{})
