@@ -51,7 +51,11 @@ func serveChild(dir, crash string) error {
 		}
 	}
 	fault := func(op string) error { die(op); return nil }
-	g, err := gateway.Open(context.Background(), gateway.Config{DataDir: dir, AdminKey: adminKey, Step: die, DBFault: fault, VaultFault: fault})
+	cfg := gateway.Config{DataDir: dir, AdminKey: adminKey, Step: die, DBFault: fault, VaultFault: fault}
+	if data := os.Getenv("ASSENT_TEST_POSTGRES"); data != "" {
+		cfg.DataDir, cfg.VaultDir, cfg.PostgresURL, cfg.VaultURL = "", dir, data, os.Getenv("ASSENT_TEST_VAULT")
+	}
+	g, err := gateway.Open(context.Background(), cfg)
 	if err != nil {
 		return err
 	}
@@ -71,10 +75,10 @@ type child struct {
 	dead chan struct{}
 }
 
-func startChild(t *testing.T, dir, crash string) *child {
+func startChild(t *testing.T, dir, crash string, env ...string) *child {
 	t.Helper()
 	c := &child{t: t, cmd: exec.Command(os.Args[0]), dead: make(chan struct{})}
-	c.cmd.Env = append(os.Environ(), "ASSENT_TEST_SERVE="+dir, "ASSENT_TEST_CRASH="+crash)
+	c.cmd.Env = append(append(os.Environ(), "ASSENT_TEST_SERVE="+dir, "ASSENT_TEST_CRASH="+crash), env...)
 	c.cmd.Stderr = os.Stderr
 	out, err := c.cmd.StdoutPipe()
 	if err != nil {

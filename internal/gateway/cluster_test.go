@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -48,7 +49,7 @@ func (c *cluster) config(cfg gateway.Config) gateway.Config {
 	c.t.Helper()
 	first := filepath.Join(c.dir, "vault0")
 	cfg.PostgresURL, cfg.VaultURL, cfg.AdminKey = c.data, c.vault, adminKey
-	cfg.VaultDir = filepath.Join(c.dir, "vault"+string(rune('0'+c.made)))
+	cfg.VaultDir = filepath.Join(c.dir, fmt.Sprint("vault", c.made))
 	if c.made > 0 {
 		copyEpoch(c.t, first, cfg.VaultDir)
 	}
