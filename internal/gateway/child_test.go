@@ -32,8 +32,8 @@ func TestMain(m *testing.M) {
 		}
 	}
 	code := m.Run()
-	if postgres.server != nil {
-		postgres.server.Stop()
+	if pg.server != nil {
+		pg.server.Stop()
 	}
 	os.Exit(code)
 }

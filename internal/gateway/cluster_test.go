@@ -14,8 +14,8 @@ import (
 	"github.com/assent-gateway/assent/internal/testpg"
 )
 
-// postgres is the server that tests share which do not change it.
-var postgres struct {
+// pg is the server that tests share which do not change it.
+var pg struct {
 	once   sync.Once
 	server *testpg.Server
 	err    error
@@ -24,9 +24,9 @@ var postgres struct {
 // server returns the shared server, started when first asked for.
 func server(t testing.TB) *testpg.Server {
 	t.Helper()
-	postgres.once.Do(func() { postgres.server, postgres.err = testpg.New() })
-	testpg.Require(t, postgres.err)
-	return postgres.server
+	pg.once.Do(func() { pg.server, pg.err = testpg.New() })
+	testpg.Require(t, pg.err)
+	return pg.server
 }
 
 // A cluster is what gateways share: two databases, and an epoch key of which
@@ -95,6 +95,15 @@ func (c *cluster) wantWholeJournal(t testing.TB, after *gateway.Gateway) {
 	}
 }
 
+func connect(t testing.TB, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(context.Background(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
 // A place is a position of a tenant.
 type place struct {
 	tenant   string
@@ -104,10 +113,7 @@ type place struct {
 func leavesIn(t testing.TB, url, table string) map[place]string {
 	t.Helper()
 	ctx := context.Background()
-	conn, err := pgx.Connect(ctx, url)
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := connect(t, url)
 	defer conn.Close(ctx)
 	rows, err := conn.Query(ctx, "SELECT tenant, position, leaf FROM "+table)
 	if err != nil {
