@@ -79,6 +79,11 @@ func (s Spec) check() error {
 	return nil
 }
 
+// manyAttempts bounds how often a change of a collection begins anew, because
+// another gateway's was faster. Each time one of them is done, so that only very
+// many at once could use it up.
+const manyAttempts = 100
+
 // PutCollection makes a collection or changes its spec. What documents were
 // stored under (dimensions, filterable fields) is fixed once there are any:
 // ErrConflict. How the people of its documents combine, and what their silence
@@ -100,7 +105,7 @@ func (s *Service) PutCollection(ctx context.Context, c Caller, name string, spec
 	for attempt := 0; ; attempt++ {
 		var changed bool // by another gateway meanwhile
 		col, created, changed, err = s.putCollection(ctx, c, name, spec)
-		if !changed || attempt == maxAttempts {
+		if !changed || attempt == manyAttempts {
 			return col, created, err
 		}
 	}

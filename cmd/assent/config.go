@@ -25,6 +25,8 @@ type config struct {
 	trustedProxies []netip.Prefix
 	data           string
 	vault          string
+	postgres       string // in place of data
+	vaultURL       string
 	adminKey       string
 	policy         *consent.Policy
 	policyFile     string
@@ -42,6 +44,8 @@ var settings = append([]setting{
 	{"ASSENT_TRUSTED_PROXIES", "trusted-proxies", "comma-separated `networks` of proxies that end TLS"},
 	{"ASSENT_DATA", "data", "data `directory`"},
 	{"ASSENT_VAULT", "vault", "vault `directory`: keys and journal"},
+	{"ASSENT_POSTGRES_URL", "", "Postgres `URL` in place of the data directory, for several gateways"},
+	{"ASSENT_VAULT_URL", "", "Postgres `URL` of the vault, another database; the vault directory then holds its epoch key"},
 	{"ASSENT_ADMIN_KEY", "", "bootstrap key"},
 	{"ASSENT_POLICY", "policy", "policy `file`"},
 	{"ASSENT_PUBLIC_LOG", "public-log", "`1`: anyone may read the transparency log"},
@@ -53,6 +57,7 @@ var settings = append([]setting{
 	{"ASSENT_KMS_TOKEN_FILE", "kms-token-file", "`file` with the bearer token for the key service"},
 	{"ASSENT_ALLOW_PLAINTEXT", "", "1: serve off loopback without TLS"},
 	{"ASSENT_ALLOW_VAULT_INSIDE", "", "1: allow the vault inside the data directory"},
+	{"ASSENT_ALLOW_PARAMETER_LOGGING", "", "1: use a Postgres that logs parameters of statements"},
 }, outsideSettings...)
 
 type setting struct{ env, flag, usage string }
@@ -60,7 +65,6 @@ type setting struct{ env, flag, usage string }
 // later are settings of the wire contract that this version cannot honour:
 // better refused than ignored.
 var later = []string{
-	"ASSENT_VAULT_URL", "ASSENT_POSTGRES_URL",
 	"ASSENT_WEAVIATE_URL", "ASSENT_WEAVIATE_GRPC", "ASSENT_WEAVIATE_API_KEY",
 	"ASSENT_KAFKA_BROKERS", "ASSENT_AMQP_URL", "ASSENT_OIDC_ISSUER", "ASSENT_OIDC_AUDIENCE",
 }
@@ -142,6 +146,17 @@ func buildConfig(get func(string) string) (*config, error) {
 		addr: or(get("ASSENT_ADDR"), "127.0.0.1:8080"), tlsCert: get("ASSENT_TLS_CERT"), tlsKey: get("ASSENT_TLS_KEY"),
 		data: or(get("ASSENT_DATA"), "./assent-data"), adminKey: get("ASSENT_ADMIN_KEY"), policyFile: get("ASSENT_POLICY"),
 		allow: map[string]bool{},
+	}
+	c.postgres, c.vaultURL = get("ASSENT_POSTGRES_URL"), get("ASSENT_VAULT_URL")
+	switch {
+	case c.postgres != "" && c.vaultURL == "":
+		mistake("ASSENT_POSTGRES_URL needs ASSENT_VAULT_URL: the vault of several gateways is a database of its own, other than the data's")
+	case c.postgres == "" && c.vaultURL != "":
+		mistake("ASSENT_VAULT_URL is for gateways that share a Postgres: set ASSENT_POSTGRES_URL, too")
+	case c.postgres != "" && c.postgres == c.vaultURL:
+		mistake("ASSENT_VAULT_URL names the database of ASSENT_POSTGRES_URL: the vault needs one of its own")
+	case c.postgres != "" && get("ASSENT_DATA") != "":
+		mistake("ASSENT_DATA and ASSENT_POSTGRES_URL exclude each other")
 	}
 	c.log = gateway.LogConfig{
 		Public: get("ASSENT_PUBLIC_LOG") == "1", Origin: get("ASSENT_LOG_ORIGIN"),
@@ -246,7 +261,12 @@ func (c *config) print(w io.Writer) {
 		return s
 	}
 	fmt.Fprintf(w, "  ASSENT_ADDR       %s\n", c.addr)
-	fmt.Fprintf(w, "  ASSENT_DATA       %s\n", c.data)
+	if c.postgres == "" {
+		fmt.Fprintf(w, "  ASSENT_DATA       %s\n", c.data)
+	} else { // they may carry passwords
+		fmt.Fprintf(w, "  ASSENT_POSTGRES_URL  %s\n", hidden(c.postgres))
+		fmt.Fprintf(w, "  ASSENT_VAULT_URL     %s\n", hidden(c.vaultURL))
+	}
 	fmt.Fprintf(w, "  ASSENT_VAULT      %s\n", c.vault)
 	fmt.Fprintf(w, "  ASSENT_POLICY     %s\n", none(c.policyFile))
 	fmt.Fprintf(w, "  ASSENT_TLS_CERT   %s\n", none(c.tlsCert))

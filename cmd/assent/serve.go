@@ -48,6 +48,7 @@ func serve(ctx context.Context, args []string, getenv func(string) string, stdou
 	}
 	g, err := gateway.Open(ctx, gateway.Config{
 		DataDir: cfg.data, VaultDir: cfg.vault, AllowVaultInside: cfg.allow["ASSENT_ALLOW_VAULT_INSIDE"],
+		PostgresURL: cfg.postgres, VaultURL: cfg.vaultURL, AllowParameterLogging: cfg.allow["ASSENT_ALLOW_PARAMETER_LOGGING"],
 		AdminKey: cfg.adminKey, Policy: cfg.policy, TransparencyLog: cfg.log,
 		KMS: cfg.kms.service, KMSKey: cfg.kms.key,
 		Log: log, Telemetry: w.telemetry, MetricsHere: cfg.metricsHere(),
@@ -94,6 +95,9 @@ func greet(w io.Writer, cfg *config, g *gateway.Gateway, addr net.Addr) {
 	fmt.Fprintf(w, "\nassent: serving on %s\n", url)
 	if err := g.Ready(context.Background()); err != nil {
 		fmt.Fprintf(w, "assent: NOT READY: %s/readyz says why\n", url)
+	}
+	for _, limit := range g.Limits {
+		fmt.Fprintf(w, "assent: LIMIT: %s\n", limit)
 	}
 	if g.AdminKeyFile == "" {
 		return

@@ -29,6 +29,7 @@ assent vault retire-log-key [TENANT]
 
 Works on the vault of a gateway that is stopped: a running one holds its lock.
 What it does is entered in every tenant's ledger at the next start.
+With ASSENT_VAULT_URL, status and accept work on the vault in that database.
 
 status   shows the epoch, the keys and the backups on the vault's list
 rotate   wraps every key anew and destroys the old wrapping key
@@ -94,6 +95,9 @@ func vaultCommand(ctx context.Context, s *session, args []string) error {
 		return err
 	}
 	fs.options = vault.Options{KMS: kms.service, KMSKey: kms.key}
+	if url := s.getenv("ASSENT_VAULT_URL"); url != "" {
+		return sharedVault(ctx, s, url, fs.dir, verb)
+	}
 	switch verb {
 	case "status":
 		return fs.with(func(v *vault.Vault) error { return vaultStatus(s, v) })
@@ -227,9 +231,11 @@ func vaultAccept(s *session, v *vault.Vault) error {
 	if err := v.Accept(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(s.out, "the next start takes the data for right: it completes the journal from the ledger, destroys keys that no row names, and drops documents whose keys are lost")
+	_, err := fmt.Fprintln(s.out, acceptedText)
 	return err
 }
+
+const acceptedText = "the next start takes the data for right: it completes the journal from the ledger, destroys keys that no row names, and drops documents whose keys are lost"
 
 // passphrase reads it from a file, or asks at the terminal, twice when again.
 func (s *session) passphrase(file, again string) ([]byte, error) {

@@ -41,8 +41,8 @@ func TestMain(m *testing.M) {
 		}
 	}
 	code := m.Run()
-	if sharedPG.server != nil {
-		sharedPG.server.Stop()
+	if pg.server != nil {
+		pg.server.Stop()
 	}
 	stopWeaviate()
 	os.Exit(code)
@@ -61,7 +61,11 @@ func childConfig(dir, crash string) gateway.Config {
 		}
 	}
 	fault := func(op string) error { die(op); return nil }
-	return gateway.Config{DataDir: dir, AdminKey: adminKey, Step: die, DBFault: fault, VaultFault: fault, LogInterval: 20 * time.Millisecond}
+	cfg := gateway.Config{DataDir: dir, AdminKey: adminKey, Step: die, DBFault: fault, VaultFault: fault, LogInterval: 20 * time.Millisecond}
+	if data := os.Getenv("ASSENT_TEST_POSTGRES"); data != "" {
+		cfg.DataDir, cfg.VaultDir, cfg.PostgresURL, cfg.VaultURL = "", dir, data, os.Getenv("ASSENT_TEST_VAULT")
+	}
+	return cfg
 }
 
 // replayChild replays a data directory.
@@ -105,10 +109,10 @@ type child struct {
 	dead chan struct{}
 }
 
-func startChild(t *testing.T, dir, crash string) *child {
+func startChild(t *testing.T, dir, crash string, env ...string) *child {
 	t.Helper()
 	c := &child{t: t, cmd: exec.Command(os.Args[0]), dead: make(chan struct{})}
-	c.cmd.Env = append(os.Environ(), "ASSENT_TEST_SERVE="+dir, "ASSENT_TEST_CRASH="+crash)
+	c.cmd.Env = append(append(os.Environ(), "ASSENT_TEST_SERVE="+dir, "ASSENT_TEST_CRASH="+crash), env...)
 	c.cmd.Stderr = os.Stderr
 	out, err := c.cmd.StdoutPipe()
 	if err != nil {

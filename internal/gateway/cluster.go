@@ -35,11 +35,11 @@ func (g *Gateway) openCluster(ctx context.Context) error {
 	options := postgres.Options{AllowParameterLogging: g.cfg.AllowParameterLogging, Now: g.cfg.Now, Fault: g.cfg.DBFault}
 	db, err := postgres.Open(ctx, g.cfg.PostgresURL, options)
 	if err != nil {
-		return fmt.Errorf("gateway: ASSENT_POSTGRES_URL: %w", err)
+		return named("ASSENT_POSTGRES_URL", err)
 	}
 	g.db, g.feed = db, db
 	if shared, err := db.Shares(ctx, g.cfg.VaultURL); err != nil {
-		return fmt.Errorf("gateway: ASSENT_VAULT_URL: %w", err)
+		return named("ASSENT_VAULT_URL", err)
 	} else if shared {
 		return ErrSharedDatabase
 	}
@@ -57,7 +57,7 @@ func (g *Gateway) openCluster(ctx context.Context) error {
 	case errors.Is(err, vault.ErrOwnKeys):
 		return fmt.Errorf("%w: that of a single gateway; name another directory with ASSENT_VAULT", err)
 	case err != nil:
-		return fmt.Errorf("gateway: ASSENT_VAULT_URL: %w", err)
+		return named("ASSENT_VAULT_URL", err)
 	}
 	g.vault = v
 	if !db.SynchronousReplication() {
@@ -69,6 +69,14 @@ func (g *Gateway) openCluster(ctx context.Context) error {
 		g.cfg.Log.Warn("the vault's Postgres does not replicate synchronously: a failover may undo what was acknowledged")
 	}
 	return g.bindVault(ctx)
+}
+
+// named says which setting an error is about, and how to override it.
+func named(setting string, err error) error {
+	if errors.Is(err, postgres.ErrLogsParameters) {
+		return fmt.Errorf("gateway: %s: %w; set log_parameter_max_length and log_parameter_max_length_on_error to 0, or override by name with ASSENT_ALLOW_PARAMETER_LOGGING=1", setting, err)
+	}
+	return fmt.Errorf("gateway: %s: %w", setting, err)
 }
 
 // opened are the tenants that this gateway has open, or is opening.

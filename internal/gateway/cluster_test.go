@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -13,8 +14,8 @@ import (
 	"github.com/assent-gateway/assent/internal/testpg"
 )
 
-// sharedPG is the server that tests share which do not change it.
-var sharedPG struct {
+// pg is the server that tests share which do not change it.
+var pg struct {
 	once   sync.Once
 	server *testpg.Server
 	err    error
@@ -23,9 +24,9 @@ var sharedPG struct {
 // server returns the shared server, started when first asked for.
 func server(t testing.TB) *testpg.Server {
 	t.Helper()
-	sharedPG.once.Do(func() { sharedPG.server, sharedPG.err = testpg.New() })
-	testpg.Require(t, sharedPG.err)
-	return sharedPG.server
+	pg.once.Do(func() { pg.server, pg.err = testpg.New() })
+	testpg.Require(t, pg.err)
+	return pg.server
 }
 
 // A cluster is what gateways share: two databases, and an epoch key of which
@@ -48,7 +49,7 @@ func (c *cluster) config(cfg gateway.Config) gateway.Config {
 	c.t.Helper()
 	first := filepath.Join(c.dir, "vault0")
 	cfg.PostgresURL, cfg.VaultURL, cfg.AdminKey = c.data, c.vault, adminKey
-	cfg.VaultDir = filepath.Join(c.dir, "vault"+string(rune('0'+c.made)))
+	cfg.VaultDir = filepath.Join(c.dir, fmt.Sprint("vault", c.made))
 	if c.made > 0 {
 		copyEpoch(c.t, first, cfg.VaultDir)
 	}
@@ -94,6 +95,15 @@ func (c *cluster) wantWholeJournal(t testing.TB, after *gateway.Gateway) {
 	}
 }
 
+func connect(t testing.TB, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(context.Background(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
 // A place is a position of a tenant.
 type place struct {
 	tenant   string
@@ -103,10 +113,7 @@ type place struct {
 func leavesIn(t testing.TB, url, table string) map[place]string {
 	t.Helper()
 	ctx := context.Background()
-	conn, err := pgx.Connect(ctx, url)
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := connect(t, url)
 	defer conn.Close(ctx)
 	rows, err := conn.Query(ctx, "SELECT tenant, position, leaf FROM "+table)
 	if err != nil {

@@ -30,3 +30,6 @@ func (g *Gateway) DestroyPersonsKey(ctx context.Context, who consent.Subject) er
 	refs := []seal.Ref{rows[0].Key}
 	return g.vault.Consent().Destroy(refs...)
 }
+
+// VaultDirOf is where a gateway's vault is.
+func VaultDirOf(g *Gateway) string { return g.vault.Dir() }

@@ -449,16 +449,16 @@ func lostTenants(journals []consent.TenantID, known []credential.TenantRow) int 
 }
 
 func (g *Gateway) sweep(ctx context.Context) error {
-	wiped, err := g.vault.Sweep(ctx, func() (func(seal.Ref) bool, error) { return g.named(ctx) })
+	wiped, err := g.vault.Sweep(ctx, func() (func(seal.Ref) bool, error) { return g.namedKeys(ctx) })
 	if err == nil && wiped > 0 {
 		g.cfg.Log.Info("key slots that no row names were wiped", "count", wiped)
 	}
 	return err
 }
 
-// named returns what the rows name. A commit of our own comes first: where
+// namedKeys returns what the rows name. A commit of our own comes first: where
 // commits wait for a standby, it returns when those before it are to be seen.
-func (g *Gateway) named(ctx context.Context) (func(seal.Ref) bool, error) {
+func (g *Gateway) namedKeys(ctx context.Context) (func(seal.Ref) bool, error) {
 	generation, err := g.db.VaultGeneration(ctx)
 	if err == nil {
 		err = g.db.SetVaultGeneration(ctx, generation)

@@ -88,6 +88,12 @@ func (s *said) check(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	defer g.Close()
+	s.checkGateway(t, g)
+}
+
+// checkGateway compares what a gateway says with what was acknowledged.
+func (s *said) checkGateway(t *testing.T, g *gateway.Gateway) {
+	t.Helper()
 	if err := g.Ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"net/http"
 	"strings"
 	"sync"
@@ -64,7 +65,11 @@ func (c *call) repeatable(body []byte, do func(consent.Once) (outcome, error)) (
 	if out, replayed, err = c.recall(once); replayed || err != nil {
 		return out, replayed, err
 	}
-	if out, err = do(once); err != nil || out.kept {
+	out, err = do(once)
+	if errors.Is(err, consent.ErrRemembered) { // its repeat was faster, at another gateway
+		return c.recall(once)
+	}
+	if err != nil || out.kept {
 		return out, false, err
 	}
 	// The write is done and says so whether this succeeds or not: a repeat of

@@ -41,6 +41,7 @@ var mayImport = map[string]string{
 	"internal/telemetry":   "std consent retrieval internal/translog go.opentelemetry.io/otel github.com/prometheus/client_golang",
 	"internal/vault":       "std consent retrieval internal/seal internal/translog golang.org/x/crypto/argon2 golang.org/x/sys/unix",
 	"internal/localkms":    "std internal/seal internal/vault",
+	"internal/pgvault":     "std consent retrieval internal/postgres internal/seal internal/translog internal/vault",
 
 	// what checks the log from outside: it knows nothing of what writes it
 	"internal/verify":   "std",
@@ -80,12 +81,13 @@ var onlyIn = map[string]string{
 	"internal/httpapi":     "internal/gateway cmd/assent",
 	"internal/localembed":  "internal/gateway",
 	"internal/openaiembed": "internal/gateway cmd/assent",
-	"internal/postgres":    "",
+	"internal/postgres":    "internal/gateway internal/pgvault",
 	"internal/sqlite":      "internal/gateway",
 	"internal/testpg":      "",
 	"internal/telemetry":   "internal/gateway cmd/assent",
-	"internal/vault":       "internal/gateway internal/localkms cmd/assent internal/storetest",
+	"internal/vault":       "internal/gateway internal/localkms cmd/assent internal/storetest internal/pgvault",
 	"internal/localkms":    "cmd/assent",
+	"internal/pgvault":     "internal/gateway cmd/assent",
 
 	"internal/verify": "cmd/assent-verify",
 
@@ -103,6 +105,7 @@ var onlyIn = map[string]string{
 var neverIn = []struct{ call, but, why string }{
 	{"init", "", "what a package needs is made where it is used"},
 	{"time.Sleep", "", "who waits also waits for its context"},
+	{"time.Now", "cmd eval internal/httpapi internal/sqlite internal/vault internal/pgvault internal/testpg", "the clock that counts is the database's; where durations are measured it may be asked"},
 	{"fmt.Print", "cmd", "only a command speaks, and only to the writer it was given"},
 	{"fmt.Printf", "cmd", "only a command speaks, and only to the writer it was given"},
 	{"fmt.Println", "cmd", "only a command speaks, and only to the writer it was given"},
