@@ -23,7 +23,7 @@ type outside struct {
 
 // defaultRateLimit is how many requests a second a key may make: more than one
 // application needs, less than keeps everybody else waiting.
-const defaultRateLimit = "10000"
+const defaultRateLimit = "50000"
 
 // outsideSettings are among settings.
 var outsideSettings = []setting{

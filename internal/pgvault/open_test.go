@@ -288,7 +288,8 @@ func TestNoKeyRestsInClear(t *testing.T) {
 		t.Fatal(err)
 	}
 	ledger, _ := v.Consent().Keys("t")
-	seed, _ := v.Log().SigningSeed("t")
+	logKeys, _ := v.Log().LogKeys("t")
+	seed := logKeys.Seeds()[0]
 	needles := [][]byte{[]byte("the operator's key"), []byte("the journal's payload"), seed[:]}
 	system := v.System()
 	for _, k := range append(keys, system, ledger.Lookup, ledger.MAC, ledger.Payload, ledger.Suppression) {
