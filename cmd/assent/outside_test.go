@@ -66,7 +66,7 @@ func TestAnEndpointIsOverriddenAndPrintedWithoutItsKey(t *testing.T) {
 	if strings.Contains(out.String(), "hush") {
 		t.Error(out.String())
 	}
-	for _, want := range []string{"http://models.example/v1, model m, 768 dimensions, revision r2", "ASSENT_EMBEDDINGS_KEY      (set, hidden)", "https://collector.example", "10000 a second", "ASSENT_ALLOW_PLAINTEXT_EMBEDDINGS  1 (an override)"} {
+	for _, want := range []string{"http://models.example/v1, model m, 768 dimensions, revision r2", "ASSENT_EMBEDDINGS_KEY      (set, hidden)", "https://collector.example", "50000 a second", "ASSENT_ALLOW_PLAINTEXT_EMBEDDINGS  1 (an override)"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not printed: %s", want, out.String())
 		}
