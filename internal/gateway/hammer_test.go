@@ -66,7 +66,7 @@ func TestHammerFindsNoStaleRow(t *testing.T) {
 			return who, a.Privacy.Completeness != retrieval.Degraded, nil
 		},
 	}
-	r := eval.Hammer(t.Context(), target, eval.HammerConfig{People: people, Writers: 8, Readers: 16, Rows: 250_000, Writes: 2_000, AtMost: 90 * time.Second, Seed: 3})
+	r := eval.Hammer(t.Context(), target, eval.HammerConfig{People: people, Writers: 8, Readers: 16, Rows: 250_000, Writes: 2_000, AtMost: 4 * time.Minute, Seed: 3})
 	t.Log(r)
 	if r.Stale != 0 || r.Missing != 0 || r.SearchErrors != 0 || r.WriteErrors != 0 {
 		t.Errorf("violations: %v: %s", r, r.First)
