@@ -438,3 +438,41 @@ func (o *overtaken) Docs(ctx context.Context, t consent.TenantID, nums []retriev
 	}
 	return rows, err
 }
+
+// A search that has to fetch vectors finds a document while it is replaced:
+// between the transaction and the index, the old version's vector is gone, and
+// the new version is not there yet.
+func TestAColdVectorSearchFindsWhatIsBeingReplaced(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	g := openGateway(t, gateway.Config{DataDir: dir})
+	makeCollection(t, g, "a", retrieval.Spec{})
+	say(t, g, consent.Granted, []string{"ada"}, rag, emb)
+	put(t, g, caller, "a", retrieval.Document{ID: "1", Owners: people(t, "ada"), Text: "one about the server"})
+	g.Close()
+
+	found := make(chan string, 1)
+	var armed atomic.Bool
+	g = openGateway(t, gateway.Config{DataDir: dir, Step: func(at string) {
+		if at != "tx.committed" || !armed.CompareAndSwap(true, false) {
+			return
+		}
+		go func() {
+			a, err := g.Retrieval.Search(t.Context(), caller, "a", retrieval.SearchRequest{Query: "server", K: 5, Purpose: "rag_retrieval", Mode: retrieval.ModeVector})
+			texts := ""
+			for _, h := range a.Hits {
+				texts += h.Text
+			}
+			found <- fmt.Sprint(texts, ", ", a.Privacy.Completeness, " ", err)
+		}()
+		select { // one that does not wait has its answer by then
+		case s := <-found:
+			found <- s
+		case <-time.After(500 * time.Millisecond):
+		}
+	}})
+	armed.Store(true)
+	put(t, g, caller, "a", retrieval.Document{ID: "1", Owners: people(t, "ada"), Text: "two about the server"})
+	if got, want := <-found, "two about the server, short <nil>"; got != want {
+		t.Errorf("found %q, want %q", got, want)
+	}
+}
