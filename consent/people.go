@@ -123,11 +123,9 @@ func (l *Ledger) RecordParent(ctx context.Context, id TenantID, people []Subject
 			keys[i] = r.rows[num].key
 			continue
 		}
-		t.mu.RLock()
-		who, ok := t.who[num]
-		t.mu.RUnlock()
-		if !ok {
-			return nil, ErrNoPerson
+		who, err := l.meet(ctx, t, num)
+		if err != nil {
+			return nil, err
 		}
 		if keys[i], err = l.vault.SubjectKey(who.key); err != nil {
 			if !errors.Is(err, ErrKeyGone) {
@@ -155,6 +153,31 @@ func (l *Ledger) PeopleKeys(ctx context.Context, id TenantID, people []SubjectNu
 		}
 	}
 	return refs, nil
+}
+
+// meet returns what is known of a person, from memory or, of one whom only the
+// database has heard of yet, from there: what an ingest stored is found before
+// its new people are settled. ErrNoPerson when there is nobody.
+func (l *Ledger) meet(ctx context.Context, t *tenant, num SubjectNum) (subjectRef, error) {
+	t.mu.RLock()
+	who, ok := t.who[num]
+	t.mu.RUnlock()
+	if ok {
+		return who, nil
+	}
+	rows, err := l.store.SubjectsBy(ctx, t.id, []SubjectNum{num})
+	switch {
+	case err != nil:
+		return subjectRef{}, asUnavailable(err)
+	case len(rows) != 1:
+		return subjectRef{}, ErrNoPerson
+	case rows[0].Num != num || !t.vouched(&rows[0]):
+		return subjectRef{}, ErrTampered
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.addSubject(rows[0])
+	return t.who[num], nil
 }
 
 // Find returns a person's number; 0 for one the tenant does not know.

@@ -139,12 +139,21 @@ func (g *gate) openAll(ctx context.Context, refs []PassageRef, rows map[DocNum]*
 			continue
 		}
 		o, err := g.open(ctx, g.caller.Tenant, *row)
+		if errors.Is(err, ErrKeyGone) {
+			// The row of a version that is replaced goes before its key does.
+			still, err := g.rows(ctx, g.caller.Tenant, []PassageRef{ref})
+			if err != nil {
+				return err
+			}
+			if still[ref.Doc] == nil {
+				g.gone = true
+				continue
+			}
+		}
 		switch {
 		case err != nil && !closed(err):
 			return err
 		case err != nil:
-			// A key that is gone may be that of a version replaced meanwhile.
-			g.gone = g.gone || errors.Is(err, ErrKeyGone)
 			g.damaged = append(g.damaged, ref.Doc)
 			g.say("seal")
 			continue

@@ -76,6 +76,7 @@ func (s *Service) round(ctx context.Context, c Caller, col *Collection, permit c
 		}
 		sh.intake.RLock()
 		defer sh.intake.RUnlock()
+		ctx = context.WithValue(ctx, holding{}, true)
 	}
 	var found []Found
 	if col.pinned() {

@@ -11,6 +11,10 @@ import (
 // Vectors returns the stored unit vectors of passages from their sealed
 // bodies, in order; nil for one that is gone or does not open. It is the
 // Vectors port of the embedded index.
+//
+// A version that is replaced is gone from the database a moment before it is
+// gone from the index. An index that asks in between is answered when that
+// moment is over, so that it finds the replacement and not neither.
 func (s *Service) Vectors(ctx context.Context, c CollectionID, refs []PassageRef) ([][]float32, error) {
 	t, ok := s.home(c)
 	if !ok {
@@ -31,6 +35,9 @@ func (s *Service) Vectors(ctx context.Context, c CollectionID, refs []PassageRef
 	out := make([][]float32, len(refs))
 	for i, ref := range refs {
 		out[i] = at[ref]
+	}
+	if len(at) < len(refs) {
+		return out, s.settled(ctx, t)
 	}
 	return out, nil
 }
@@ -63,6 +70,28 @@ func (s *Service) openRecords(ctx context.Context, t consent.TenantID, refs []Pa
 		at[p.Ref] = p
 	}
 	return docs, at, nil
+}
+
+// holding marks the context of who holds the intake: to wait for it would be
+// to wait for oneself.
+type holding struct{}
+
+// settled waits until a change that is in the database is in the index, and
+// brings one that another gateway made there.
+func (s *Service) settled(ctx context.Context, t consent.TenantID) error {
+	if s.Feed != nil {
+		return s.Refresh(ctx, t)
+	}
+	if ctx.Value(holding{}) != nil {
+		return nil
+	}
+	sh, err := s.shelf(ctx, t)
+	if err != nil {
+		return err
+	}
+	sh.intake.RLock() // all that matters is that it was free
+	defer sh.intake.RUnlock()
+	return nil
 }
 
 // home returns the tenant that a collection belongs to.

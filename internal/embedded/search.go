@@ -10,6 +10,10 @@ import (
 // firstFetch is how many vectors a search asks for at first; it doubles.
 const firstFetch = 256
 
+// maxLosses bounds how often a search goes on without vectors that the store no
+// longer has.
+const maxLosses = 4
+
 // maxK is far beyond what any caller asks for.
 const maxK = 1 << 20
 
@@ -20,7 +24,8 @@ const maxK = 1 << 20
 // without result; they are fetched without any lock, and the next round starts
 // from the beginning, so that a result is always of one moment. A version
 // whose vectors the store no longer has was retired and is about to be
-// removed: it is left out, once; a second such answer is an error.
+// removed: it is left out. Under steady replacement that happens again and
+// again; a store that never comes to an end of it is taken for one that fails.
 func (x *Index) search(ctx context.Context, v verdicts, q retrieval.Query) ([]retrieval.Found, error) {
 	c := x.collection(q.Collection)
 	if c == nil {
@@ -56,6 +61,8 @@ type round struct {
 	want int // how many vectors to ask for
 	had  map[retrieval.PassageRef][]float32
 	gone map[retrieval.DocNum]bool
+
+	losses int // fetches that came back without some vectors
 }
 
 func (r *round) check() error {
@@ -145,10 +152,12 @@ func (r *round) fetch(ctx context.Context, refs []retrieval.PassageRef) error {
 	if gone == nil {
 		return nil
 	}
-	if r.gone != nil {
+	if r.losses++; r.losses > maxLosses {
 		return errVectors
 	}
-	r.gone = map[retrieval.DocNum]bool{}
+	if r.gone == nil {
+		r.gone = map[retrieval.DocNum]bool{}
+	}
 	for _, num := range gone {
 		r.gone[num] = true
 	}

@@ -234,14 +234,14 @@ func TestVersionGoneFromTheStore(t *testing.T) {
 		t.Errorf("the retired version is not simply left out: %s", diff)
 	}
 
-	// A store that loses one more version at each call gets no second chance.
+	// A store that loses more at every call is not asked for ever.
 	w.store.before = func() {
 		for ref := range w.store.vectors {
 			delete(w.store.vectors, ref)
 		}
 	}
 	many := retrieval.Change{}
-	for i := range 3 * firstFetch {
+	for i := range 1 << maxLosses * firstFetch {
 		p := all[0]
 		p.Head.Ref = retrieval.PassageRef{Doc: retrieval.DocNum(1_000_000 + i)}
 		p.Head.DocID = fmt.Sprint(i)

@@ -1,12 +1,15 @@
 package gateway_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -358,5 +361,118 @@ func TestUnknownOutcomeLeavesIndexAndRowsAlike(t *testing.T) {
 	a, err := g.Retrieval.Search(t.Context(), caller, "a", retrieval.SearchRequest{Query: "server", K: 5, Purpose: "rag_retrieval"})
 	if err != nil || len(a.Hits) != 1 || a.Privacy.Completeness != retrieval.Short {
 		t.Errorf("after an unknown deletion: %d hits, %s, %v", len(a.Hits), a.Privacy.Completeness, err)
+	}
+}
+
+// What is stored is found from the moment the index has it, although the people
+// it names for the first time are settled a step later: a search in between
+// must not take the document for damaged, and out of the index.
+func TestADocumentIsFoundBeforeItsNewPeopleAreSettled(t *testing.T) {
+	var g *gateway.Gateway
+	var armed atomic.Bool
+	search := func() string {
+		a, err := g.Retrieval.Search(t.Context(), caller, "a", retrieval.SearchRequest{Query: "server", K: 5, Purpose: "rag_retrieval"})
+		return fmt.Sprint(len(a.Hits), " ", a.Privacy.Completeness, " ", err)
+	}
+	const want = "1 short <nil>"
+	g = openGateway(t, gateway.Config{Step: func(at string) {
+		if at != "applied" || !armed.CompareAndSwap(true, false) {
+			return
+		}
+		got := make(chan string, 1)
+		go func() { got <- search() }()
+		select {
+		case s := <-got:
+			if s != want {
+				t.Errorf("between index and settling: %s, want %s", s, want)
+			}
+		case <-time.After(10 * time.Second): // it waits for the intake, which is held here
+			t.Error("the first round of the search was not whole")
+		}
+	}})
+	makeCollection(t, g, "a", retrieval.Spec{})
+	say(t, g, consent.Granted, []string{"ada"}, rag, emb)
+	armed.Store(true)
+	put(t, g, caller, "a", retrieval.Document{ID: "1", Owners: people(t, "ada"), Mentions: people(t, "new"), Text: "about the server"})
+	if armed.Load() {
+		t.Fatal("no search came between")
+	}
+	if s := search(); s != want {
+		t.Errorf("afterwards: %s, want %s", s, want)
+	}
+}
+
+// A document that is replaced between the index's answer and the opening of its
+// record is searched for again, and nothing is said to be damaged.
+func TestAReplacedDocumentIsNotTakenForDamaged(t *testing.T) {
+	var log bytes.Buffer
+	g := openGateway(t, gateway.Config{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	makeCollection(t, g, "a", retrieval.Spec{})
+	say(t, g, consent.Granted, []string{"ada"}, rag, emb)
+	version := func(text string) {
+		put(t, g, caller, "a", retrieval.Document{ID: "1", Owners: people(t, "ada"), Text: text + " about the server"})
+	}
+	version("one")
+	g.Retrieval.Catalogue = &overtaken{Catalogue: g.Retrieval.Catalogue, after: func() { version("two") }}
+	a, err := g.Retrieval.Search(t.Context(), caller, "a", retrieval.SearchRequest{Query: "server", K: 5, Purpose: "rag_retrieval"})
+	if err != nil || len(a.Hits) != 1 || a.Hits[0].Text != "two about the server" || a.Privacy.Completeness != retrieval.Short {
+		t.Errorf("%d hits, %s, %v", len(a.Hits), a.Privacy.Completeness, err)
+	}
+	g.Close() // nobody writes to the log any more
+	if strings.Contains(log.String(), "seal") || strings.Contains(log.String(), "taken out of the index") {
+		t.Errorf("the log: %s", log.String())
+	}
+}
+
+// overtaken does something once between reading rows and returning them.
+type overtaken struct {
+	retrieval.Catalogue
+	after func()
+}
+
+func (o *overtaken) Docs(ctx context.Context, t consent.TenantID, nums []retrieval.DocNum) ([]retrieval.DocRow, error) {
+	rows, err := o.Catalogue.Docs(ctx, t, nums)
+	if after := o.after; after != nil {
+		o.after = nil
+		after()
+	}
+	return rows, err
+}
+
+// A search that has to fetch vectors finds a document while it is replaced:
+// between the transaction and the index, the old version's vector is gone, and
+// the new version is not there yet.
+func TestAColdVectorSearchFindsWhatIsBeingReplaced(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	g := openGateway(t, gateway.Config{DataDir: dir})
+	makeCollection(t, g, "a", retrieval.Spec{})
+	say(t, g, consent.Granted, []string{"ada"}, rag, emb)
+	put(t, g, caller, "a", retrieval.Document{ID: "1", Owners: people(t, "ada"), Text: "one about the server"})
+	g.Close()
+
+	found := make(chan string, 1)
+	var armed atomic.Bool
+	g = openGateway(t, gateway.Config{DataDir: dir, Step: func(at string) {
+		if at != "tx.committed" || !armed.CompareAndSwap(true, false) {
+			return
+		}
+		go func() {
+			a, err := g.Retrieval.Search(t.Context(), caller, "a", retrieval.SearchRequest{Query: "server", K: 5, Purpose: "rag_retrieval", Mode: retrieval.ModeVector})
+			texts := ""
+			for _, h := range a.Hits {
+				texts += h.Text
+			}
+			found <- fmt.Sprint(texts, ", ", a.Privacy.Completeness, " ", err)
+		}()
+		select { // one that does not wait has its answer by then
+		case s := <-found:
+			found <- s
+		case <-time.After(500 * time.Millisecond):
+		}
+	}})
+	armed.Store(true)
+	put(t, g, caller, "a", retrieval.Document{ID: "1", Owners: people(t, "ada"), Text: "two about the server"})
+	if got, want := <-found, "two about the server, short <nil>"; got != want {
+		t.Errorf("found %q, want %q", got, want)
 	}
 }

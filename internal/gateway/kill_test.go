@@ -126,7 +126,30 @@ func (s *said) checkGateway(t *testing.T, g *gateway.Gateway) {
 			t.Errorf("document %s by id: %v", id, err)
 		}
 	}
+	s.slots(t, g, len(found))
 	s.settle(t, g)
+}
+
+// slots counts the keys in use: one for every person and every document there
+// is. One more would be the key of a version that was replaced, left by a crash
+// before it was destroyed.
+func (s *said) slots(t *testing.T, g *gateway.Gateway, documents int) {
+	t.Helper()
+	people := 1 // the owner
+	for w := range 3 {
+		for p := range 5 {
+			num, err := g.Ledger.Find(t.Context(), gateway.DefaultTenant, subject(t, fmt.Sprintf("w%dp%d", w, p)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if num != 0 {
+				people++
+			}
+		}
+	}
+	if used := g.KeySlots(); used != people+documents {
+		t.Errorf("%d keys for %d people and %d documents", used, people, documents)
+	}
 }
 
 // settle looks at what was in flight: it happened or it did not; either way it
