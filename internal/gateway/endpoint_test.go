@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/internal/gateway"
+	"github.com/assent-gateway/assent/internal/logging"
 	"github.com/assent-gateway/assent/internal/openaiembed"
 	"github.com/assent-gateway/assent/retrieval"
 )
@@ -120,7 +122,8 @@ func TestAFailingEndpointIs503AndNothingIsStored(t *testing.T) {
 	t.Parallel()
 	s := serveEmbeddings(t)
 	dir := filepath.Join(t.TempDir(), "data")
-	g := openGateway(t, gateway.Config{DataDir: dir, Embedders: s.embedder(t, "m", 4)})
+	var log strings.Builder // written by requests, which come one by one
+	g := openGateway(t, gateway.Config{DataDir: dir, Embedders: s.embedder(t, "m", 4), Log: logging.New(&log, slog.LevelDebug)})
 	say(t, g, consent.Granted, []string{"ada"}, rag, emb)
 	makeCollection(t, g, "a", retrieval.Spec{})
 	makeCollection(t, g, "b", retrieval.Spec{})
@@ -152,6 +155,9 @@ func TestAFailingEndpointIs503AndNothingIsStored(t *testing.T) {
 		t.Errorf("keywords need no endpoint: %d %s", status, answer)
 	}
 	g.Close()
+	if l := log.String(); !strings.Contains(l, "dependency_unavailable") || strings.Contains(l, "server text") || strings.Contains(l, "endpoint says") || strings.Contains(l, "127.0.0.1") {
+		t.Errorf("the log says %s", l)
+	}
 	// Nothing pinned "a": the local embedder may make it.
 	g = openGateway(t, gateway.Config{DataDir: dir})
 	if status, answer := over(t, g, "POST", "/v1/collections/a/documents", doc); status != 200 || !strings.Contains(answer, `"stored"`) {

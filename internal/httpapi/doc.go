@@ -3,8 +3,8 @@
 //
 // # A request's way
 //
-// Access log and recovery; then, in this order, authenticate, scope, principal,
-// query parameters, body, domain. So a stranger learns nothing from how a body
+// Access log and recovery; then, in this order, authenticate, limit, scope,
+// principal, query parameters, body, domain. So a stranger learns nothing from how a body
 // is judged, and a key without the scope nothing from what is there. A handler
 // decodes, makes one call, encodes, and returns its error; what an error looks
 // like outside stands in one table (problem.go). What is not in the table is a

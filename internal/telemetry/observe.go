@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -20,6 +21,7 @@ type measured struct {
 	step     map[string]map[string]metric.MeasurementOption // by step, then outcome
 	counting map[attribute.KeyValue]metric.MeasurementOption
 	searched map[[2]string]metric.MeasurementOption
+	answered sync.Map // by method, route and code
 }
 
 func (t *Telemetry) precompute() {
@@ -186,9 +188,22 @@ func (h *HTTP) Request(ctx context.Context, method, route string) (context.Conte
 	ctx, span := t.tracer.Start(ctx, spanRequest, trace.WithNewRoot(), trace.WithSpanKind(trace.SpanKindServer))
 	return ctx, func(status int) {
 		c := t.list.code.of(strconv.Itoa(status))
-		t.requests.Record(ctx, since(start), metric.WithAttributeSet(attribute.NewSet(m, r, c)))
-		t.end(span, status >= 500, m, r, c)
+		t.requests.Record(ctx, since(start), t.request(m, r, c))
+		if t.traced {
+			t.end(span, status >= 500, m, r, c)
+		}
 	}
+}
+
+// request is the label set of a request, made when it is first needed: the lists
+// bound how many there are.
+func (t *Telemetry) request(m, r, c attribute.KeyValue) metric.MeasurementOption {
+	key := [3]attribute.KeyValue{m, r, c}
+	if set, ok := t.answered.Load(key); ok {
+		return set.(metric.MeasurementOption)
+	}
+	set, _ := t.answered.LoadOrStore(key, metric.WithAttributeSet(attribute.NewSet(m, r, c)))
+	return set.(metric.MeasurementOption)
 }
 
 // Limited says that a request was answered 429.
