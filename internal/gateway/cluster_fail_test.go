@@ -187,7 +187,7 @@ func TestAFailingDatabaseIsNeverAnAnswer(t *testing.T) {
 // eventually asks until the answer is yes; the test's own deadline ends it.
 func eventually(t *testing.T, ok func() bool) {
 	t.Helper()
-	for range 100 {
+	for range 600 {
 		if ok() {
 			return
 		}
