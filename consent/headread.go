@@ -8,8 +8,12 @@ import (
 	"time"
 )
 
-// headPatience bounds the reading of a head, which others may have joined.
-const headPatience = 5 * time.Second
+// Others may wait for what one of them does. headPatience bounds the reading of
+// a head, patience a transaction and the reading of entries.
+const (
+	headPatience = 5 * time.Second
+	patience     = 20 * time.Second
+)
 
 // headReads joins the reads of one tenant's head. At most one is in flight.
 // Whoever comes meanwhile waits for the next one, never for that: a read

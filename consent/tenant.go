@@ -183,6 +183,8 @@ func (l *Ledger) catchUp(ctx context.Context, t *tenant, head Position) error {
 	}
 	t.catching.Lock()
 	defer t.catching.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	t.mu.RLock()
 	applied = t.applied
 	t.mu.RUnlock()

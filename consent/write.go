@@ -195,8 +195,9 @@ func (l *Ledger) commit(ctx context.Context, t *tenant, batch []*write) error {
 	}
 	whole := ctx
 	for {
-		// What names the keys made here commits within their lease.
-		ctx, cancel := context.WithTimeout(whole, KeyLease)
+		// A store that does not answer holds nobody for ever; and what names the
+		// keys made here commits within their lease.
+		ctx, cancel := context.WithTimeout(whole, min(patience, KeyLease))
 		defer cancel()
 		fresh, err := l.newcomers(ctx, t, batch)
 		if err != nil {
@@ -331,6 +332,8 @@ func (l *Ledger) discard(refs []seal.Ref) {
 func (l *Ledger) finish(ctx context.Context, t *tenant, b *builder) error {
 	l.step("tx.committed") // a crash here leaves entries that the journal lacks: Open appends them
 	rows := b.rows
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	recs := make([]JournalRecord, len(rows))
 	t.mu.Lock()
 	for _, s := range b.batch.Subjects {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/assent-gateway/assent/consent"
 )
@@ -100,6 +101,9 @@ func (s *Service) Refresh(ctx context.Context, t consent.TenantID) error {
 	return err
 }
 
+// followPatience bounds how long one call may read what others wait for.
+const followPatience = 5 * time.Minute
+
 // follow brings a shelf up to a head. own are passages that this gateway has
 // stored itself, which need not be opened again.
 func (s *Service) follow(ctx context.Context, t consent.TenantID, sh *shelf, head consent.Head, own []IndexPassage) error {
@@ -108,6 +112,8 @@ func (s *Service) follow(ctx context.Context, t consent.TenantID, sh *shelf, hea
 	}
 	sh.following.Lock()
 	defer sh.following.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, followPatience) // others wait for it
+	defer cancel()
 	collections, documents := sh.lacks(head)
 	if collections {
 		if err := s.readShelf(ctx, t, sh, head.Shelf); err != nil {

@@ -490,11 +490,16 @@ func (g *Gateway) ensureTenant(ctx context.Context, id consent.TenantID) error {
 	return err
 }
 
+// readyPatience is how long Ready waits for databases.
+const readyPatience = 5 * time.Second
+
 // Ready reports whether the gateway may serve, and why not.
 func (g *Gateway) Ready(ctx context.Context) error {
 	if g.lost.Load() {
 		return consent.ErrBehindJournal // a tenant's whole ledger is
 	}
+	ctx, cancel := context.WithTimeout(ctx, readyPatience)
+	defer cancel()
 	if _, err := g.vault.Generation(ctx); err != nil {
 		return fmt.Errorf("%w: the vault cannot be read", consent.ErrUnavailable)
 	}
