@@ -20,3 +20,17 @@ func (g *Gateway) DestroyPersonsKey(ctx context.Context, who consent.Subject) er
 	refs := []seal.Ref{rows[0].Key}
 	return g.vault.Destroy(refs...)
 }
+
+// DroppedByIndex is how many hits of the index outside did not count, by
+// weaviate's reasons.
+func (g *Gateway) DroppedByIndex() [4]int64 { return g.index.index.Dropped() }
+
+// ApplyVerdicts does rounds of the applier until nothing is left to apply.
+func (g *Gateway) ApplyVerdicts(ctx context.Context, t consent.TenantID) error {
+	for {
+		n, err := g.index.index.ApplyVerdicts(ctx, t)
+		if err != nil || n == 0 {
+			return err
+		}
+	}
+}

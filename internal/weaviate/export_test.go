@@ -1,0 +1,37 @@
+package weaviate
+
+import (
+	"context"
+
+	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/retrieval"
+)
+
+// For tests that look at the store by another path than the one under test.
+
+func (x *Index) Class(c retrieval.CollectionID) string { return x.collection(c).names.class }
+
+func (x *Index) ObjectID(c retrieval.CollectionID, ref retrieval.PassageRef) string {
+	return x.collection(c).names.object(ref)
+}
+
+func (x *Index) PersonToken(c retrieval.CollectionID, who consent.SubjectNum) string {
+	return x.collection(c).names.person(who)
+}
+
+// LateMark and LateInsert are a property update and an insert that were sent
+// long ago and arrive now.
+func (x *Index) LateMark(ctx context.Context, c retrieval.CollectionID, ref retrieval.PassageRef) (bool, error) {
+	k := x.collection(c)
+	return x.server.mark(ctx, k.names.class, k.names.object(ref), []string{markAny}, markPatience)
+}
+
+func (x *Index) LateInsert(ctx context.Context, c retrieval.CollectionID, ps ...retrieval.IndexPassage) error {
+	return x.server.insert(ctx, x.collection(c), ps)
+}
+
+// Check looks at a collection's class as Create does.
+func (x *Index) Check(ctx context.Context, c retrieval.CollectionID) error {
+	k := x.collection(c)
+	return k.ensure(ctx, x.server)
+}
