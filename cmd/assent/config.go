@@ -8,12 +8,14 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/internal/gateway"
+	"github.com/assent-gateway/assent/internal/weaviate"
 )
 
 // config is everything `assent serve` can be told. Flags win over the
@@ -29,7 +31,8 @@ type config struct {
 	policy         *consent.Policy
 	policyFile     string
 	log            gateway.LogConfig
-	allow          map[string]bool // overrides, by name
+	weaviate       *weaviate.Options // nil: the embedded index
+	allow          map[string]bool   // overrides, by name
 }
 
 // settings are the names that serve knows, and what each means.
@@ -46,6 +49,10 @@ var settings = []struct{ env, flag, usage string }{
 	{"ASSENT_LOG_ORIGIN", "log-origin", "`name` that every tenant's log begins with, best the address it is read under without its scheme; kept for ever"},
 	{"ASSENT_CHECKPOINT_DIR", "checkpoint-dir", "`directory` that gets a file for every signed checkpoint"},
 	{"ASSENT_CHECKPOINT_WEBHOOK", "checkpoint-webhook", "`address` that every signed checkpoint is posted to"},
+	{"ASSENT_WEAVIATE_URL", "weaviate-url", "`address` of a Weaviate that holds the vectors, http://host:port or https://host:port"},
+	{"ASSENT_WEAVIATE_GRPC", "weaviate-grpc", "`host:port` of its gRPC interface (port 50051 of the same host)"},
+	{"ASSENT_WEAVIATE_API_KEY", "", "key for it"},
+	{"ASSENT_ALLOW_OPEN_WEAVIATE", "", "1: use a Weaviate off loopback that takes requests without a key"},
 	{"ASSENT_ALLOW_PLAINTEXT", "", "1: serve off loopback without TLS"},
 	{"ASSENT_ALLOW_VAULT_INSIDE", "", "1: allow the vault inside the data directory"},
 }
@@ -54,7 +61,6 @@ var settings = []struct{ env, flag, usage string }{
 // better refused than ignored.
 var later = []string{
 	"ASSENT_METRICS_ADDR", "ASSENT_VAULT_URL", "ASSENT_POSTGRES_URL",
-	"ASSENT_WEAVIATE_URL", "ASSENT_WEAVIATE_GRPC", "ASSENT_WEAVIATE_API_KEY",
 	"ASSENT_EMBEDDINGS_URL", "ASSENT_EMBEDDINGS_KEY", "ASSENT_EMBEDDINGS_MODEL", "ASSENT_EMBEDDINGS_DIMENSIONS",
 	"ASSENT_KAFKA_BROKERS", "ASSENT_AMQP_URL", "ASSENT_OIDC_ISSUER", "ASSENT_OIDC_AUDIENCE",
 }
@@ -181,6 +187,10 @@ func buildConfig(get func(string) string) (*config, error) {
 	if n := len(c.adminKey); n > 0 && n < 24 {
 		mistake("ASSENT_ADMIN_KEY is shorter than 24 characters")
 	}
+	c.weaviate = weaviateConfig(get, mistake)
+	if c.weaviate != nil {
+		c.weaviate.Open = c.allow["ASSENT_ALLOW_OPEN_WEAVIATE"]
+	}
 	for _, name := range later {
 		if get(name) != "" {
 			mistake("%s is set, and this version does not know it: it would be ignored", name)
@@ -198,6 +208,24 @@ func buildConfig(get func(string) string) (*config, error) {
 		}
 	}
 	return c, errors.Join(mistakes...)
+}
+
+// weaviateConfig reads where the vectors are; nil where they are embedded.
+func weaviateConfig(get func(string) string, mistake func(string, ...any)) *weaviate.Options {
+	o := &weaviate.Options{URL: get("ASSENT_WEAVIATE_URL"), GRPC: get("ASSENT_WEAVIATE_GRPC"), APIKey: get("ASSENT_WEAVIATE_API_KEY")}
+	if o.URL == "" {
+		if o.GRPC != "" || o.APIKey != "" {
+			mistake("ASSENT_WEAVIATE_GRPC and ASSENT_WEAVIATE_API_KEY are of no use without ASSENT_WEAVIATE_URL")
+		}
+		return nil
+	}
+	if u, err := url.Parse(o.URL); err != nil || u.Host == "" || u.User != nil || u.Scheme != "http" && u.Scheme != "https" {
+		mistake("ASSENT_WEAVIATE_URL is not http://host:port or https://host:port")
+	}
+	if _, _, err := net.SplitHostPort(o.GRPC); err != nil && o.GRPC != "" {
+		mistake("ASSENT_WEAVIATE_GRPC is not host:port")
+	}
+	return o
 }
 
 // checkAddr refuses an address off loopback without TLS or a declared proxy.
@@ -252,6 +280,17 @@ func (c *config) print(w io.Writer) {
 		webhook = "(set, hidden)" // it may carry a secret
 	}
 	fmt.Fprintf(w, "  ASSENT_CHECKPOINT_WEBHOOK  %s\n", webhook)
+	if c.weaviate == nil {
+		fmt.Fprintf(w, "  ASSENT_WEAVIATE_URL        (none: the embedded index)\n")
+	} else {
+		key := "(none)"
+		if c.weaviate.APIKey != "" {
+			key = "(set, hidden)"
+		}
+		fmt.Fprintf(w, "  ASSENT_WEAVIATE_URL        %s\n", c.weaviate.URL)
+		fmt.Fprintf(w, "  ASSENT_WEAVIATE_GRPC       %s\n", or(c.weaviate.GRPC, "(port 50051 there)"))
+		fmt.Fprintf(w, "  ASSENT_WEAVIATE_API_KEY    %s\n", key)
+	}
 	for name := range c.allow {
 		fmt.Fprintf(w, "  %s  1 (an override)\n", name)
 	}

@@ -38,7 +38,7 @@ func serve(ctx context.Context, args []string, getenv func(string) string, stdou
 	defer listener.Close()
 	g, err := gateway.Open(ctx, gateway.Config{
 		DataDir: cfg.data, VaultDir: cfg.vault, AllowVaultInside: cfg.allow["ASSENT_ALLOW_VAULT_INSIDE"],
-		AdminKey: cfg.adminKey, Policy: cfg.policy, TransparencyLog: cfg.log,
+		AdminKey: cfg.adminKey, Policy: cfg.policy, TransparencyLog: cfg.log, Weaviate: cfg.weaviate,
 		Log: logging.New(stderr, nil, gateway.Sentinels()...),
 	})
 	if err != nil {

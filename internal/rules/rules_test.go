@@ -30,15 +30,18 @@ var mayImport = map[string]string{
 	"internal/translog":   "std consent github.com/transparency-dev/merkle golang.org/x/mod/sumdb/note golang.org/x/sync/errgroup",
 
 	// adapters
-	"internal/announce":   "std",
-	"internal/embedded":   "std consent retrieval golang.org/x/sys/cpu",
-	"internal/httpapi":    "std consent retrieval internal/credential internal/translog github.com/gin-gonic/gin github.com/go-json-experiment/json golang.org/x/text",
-	"internal/localembed": "std retrieval",
-	"internal/postgres":   "std consent retrieval internal/credential internal/seal internal/translog github.com/jackc/pgx/v5 golang.org/x/sys",
-	"internal/sqlite":     "std consent retrieval internal/credential internal/seal internal/translog modernc.org/sqlite",
-	"internal/testpg":     "std github.com/jackc/pgx/v5 golang.org/x/sys",
-	"internal/vault":      "std consent retrieval internal/seal internal/translog golang.org/x/crypto/argon2 golang.org/x/sys/unix",
-	"internal/localkms":   "std internal/seal internal/vault",
+	"internal/announce":     "std",
+	"internal/embedded":     "std consent retrieval golang.org/x/sys/cpu",
+	"internal/httpapi":      "std consent retrieval internal/credential internal/translog github.com/gin-gonic/gin github.com/go-json-experiment/json golang.org/x/text",
+	"internal/localembed":   "std retrieval",
+	"internal/postgres":     "std consent retrieval internal/credential internal/seal internal/translog github.com/jackc/pgx/v5 golang.org/x/sys",
+	"internal/sqlite":       "std consent retrieval internal/credential internal/seal internal/translog modernc.org/sqlite",
+	"internal/testpg":       "std github.com/jackc/pgx/v5 golang.org/x/sys",
+	"internal/testledger":   "std consent internal/credential internal/sqlite internal/vault",
+	"internal/testweaviate": "std",
+	"internal/weaviate":     "std consent retrieval internal/seal github.com/weaviate/weaviate-go-client/v4 github.com/weaviate/weaviate github.com/google/uuid google.golang.org/grpc google.golang.org/protobuf/types/known/structpb golang.org/x/sync/errgroup",
+	"internal/vault":        "std consent retrieval internal/seal internal/translog golang.org/x/crypto/argon2 golang.org/x/sys/unix",
+	"internal/localkms":     "std internal/seal internal/vault",
 
 	// what checks the log from outside: it knows nothing of what writes it
 	"internal/verify":   "std",
@@ -65,26 +68,29 @@ var onlyIn = map[string]string{
 	"database/sql/driver":      "internal/sqlite",
 
 	// Domains hear of requests, status codes and sockets from nobody.
-	"net/http": "internal/announce internal/httpapi internal/logging internal/gateway internal/localkms internal/verify cmd/assent",
-	"net":      "internal/httpapi internal/logging internal/gateway internal/postgres internal/testpg cmd/assent",
+	"net/http": "internal/announce internal/httpapi internal/logging internal/gateway internal/localkms internal/verify cmd/assent internal/testweaviate internal/weaviate",
+	"net":      "internal/httpapi internal/logging internal/gateway internal/postgres internal/testpg cmd/assent internal/testweaviate internal/weaviate",
 
 	// Every adapter is known where everything meets, and nowhere else.
-	"internal/announce":   "internal/gateway",
-	"internal/embedded":   "internal/gateway",
-	"internal/gateway":    "cmd/assent",
-	"internal/httpapi":    "internal/gateway cmd/assent",
-	"internal/localembed": "internal/gateway",
-	"internal/postgres":   "",
-	"internal/sqlite":     "internal/gateway",
-	"internal/testpg":     "",
-	"internal/vault":      "internal/gateway internal/localkms cmd/assent",
-	"internal/localkms":   "",
+	"internal/announce":     "internal/gateway",
+	"internal/embedded":     "internal/gateway",
+	"internal/gateway":      "cmd/assent",
+	"internal/httpapi":      "internal/gateway cmd/assent",
+	"internal/localembed":   "internal/gateway",
+	"internal/postgres":     "",
+	"internal/sqlite":       "internal/gateway internal/testledger",
+	"internal/testpg":       "",
+	"internal/testledger":   "",
+	"internal/testweaviate": "",
+	"internal/weaviate":     "internal/gateway cmd/assent",
+	"internal/vault":        "internal/gateway internal/localkms cmd/assent internal/testledger",
+	"internal/localkms":     "",
 
 	"internal/verify": "cmd/assent-verify",
 
 	// Tests as packages are for tests.
 	"internal/verify/testlog": "",
-	"testing":                 "internal/storetest internal/testpg",
+	"testing":                 "internal/storetest internal/testpg internal/testledger internal/testweaviate",
 	"internal/storetest":      "",
 	"internal/rules":          "",
 

@@ -10,7 +10,6 @@ import (
 
 var _ retrieval.Outside = (*DB)(nil)
 
-
 // Reserve implements retrieval.Outside.
 func (db *DB) Reserve(ctx context.Context, t consent.TenantID, c retrieval.CollectionID, nums []retrieval.DocNum, lease time.Duration) error {
 	return db.write(ctx, "reserve versions", func(x *tx) error {

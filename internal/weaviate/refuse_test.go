@@ -27,10 +27,12 @@ func TestSchemasThatCannotBeTrustedAreRefused(t *testing.T) {
 		"another tokenisation": func(m *models.Class) { m.Properties[1].Tokenization = "word" },
 		"no deletion strategy": func(m *models.Class) { m.ReplicationConfig = nil },
 		"a missing property":   func(m *models.Class) { m.Properties = m.Properties[1:] },
-		"a foreign property":   func(m *models.Class) { m.Properties = append(m.Properties, &models.Property{Name: "name", DataType: []string{"text"}}) },
-		"another distance":     func(m *models.Class) { m.VectorIndexConfig.(map[string]any)["distance"] = "l2-squared" },
-		"a higher cutoff":      func(m *models.Class) { m.VectorIndexConfig.(map[string]any)["flatSearchCutoff"] = 40_000 },
-		"not filterable":       func(m *models.Class) { no := false; m.Properties[2].IndexFilterable = &no },
+		"a foreign property": func(m *models.Class) {
+			m.Properties = append(m.Properties, &models.Property{Name: "name", DataType: []string{"text"}})
+		},
+		"another distance": func(m *models.Class) { m.VectorIndexConfig.(map[string]any)["distance"] = "l2-squared" },
+		"a higher cutoff":  func(m *models.Class) { m.VectorIndexConfig.(map[string]any)["flatSearchCutoff"] = 40_000 },
+		"not filterable":   func(m *models.Class) { no := false; m.Properties[2].IndexFilterable = &no },
 	} {
 		t.Run(name, func(t *testing.T) {
 			x, _, _ := opened(t, shared, retrieval.Shape{})
