@@ -3,6 +3,8 @@ package weaviate
 import (
 	"context"
 
+	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
+
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/retrieval"
 )
@@ -35,3 +37,24 @@ func (x *Index) Check(ctx context.Context, c retrieval.CollectionID) error {
 	k := x.collection(c)
 	return k.ensure(ctx, x.server)
 }
+
+// Filter is what a search under a permit asks the store for.
+func (x *Index) Filter(ctx context.Context, p consent.Permit, q retrieval.Query) (*pb.Filters, error) {
+	f := &finder{x: x, c: x.collection(q.Collection), p: p, q: &q}
+	err := f.compile(ctx)
+	return f.filter, err
+}
+
+// Raw searches the store and does nothing else.
+func (x *Index) Raw(ctx context.Context, c retrieval.CollectionID, filter *pb.Filters, vector []float32, k int) (int, error) {
+	hits, err := x.server.search(ctx, ask{class: x.collection(c).names.class, filter: filter, vector: vector, limit: k})
+	return len(hits), err
+}
+
+// Permission and OwnerList are filters for comparisons.
+func (x *Index) Permission(c retrieval.CollectionID, purpose string) string {
+	return x.collection(c).names.permission(purpose, x.collection(c).shape.Rule)
+}
+
+func OwnerList(tokens []string) *pb.Filters    { return oneOf(propOwners, tokens...) }
+func NotOwnerList(tokens []string) *pb.Filters { return not(oneOf(propOwners, tokens...)) }
