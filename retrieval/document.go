@@ -85,6 +85,7 @@ type SearchRequest struct {
 	Mode        Mode
 	Filter      []byte // JSON, as ParseFilter reads it; nil: none
 	MinPosition consent.Position
+	Exact       bool // scan vectors exactly, where the index would not by itself
 }
 
 // MaxK is the most passages one search returns.

@@ -110,7 +110,7 @@ func (s *Service) round(ctx context.Context, c Caller, col *Collection, permit c
 
 // query checks a request and makes it into what an index takes.
 func (s *Service) query(ctx context.Context, c Caller, col *Collection, r SearchRequest) (Query, error) {
-	q := Query{Collection: col.ID, Rule: col.Rule(), Principal: c.Principal, K: r.K, Mode: r.Mode}
+	q := Query{Collection: col.ID, Rule: col.Rule(), Principal: c.Principal, K: r.K, Mode: r.Mode, Exact: r.Exact}
 	switch {
 	case r.K < 1 || r.K > MaxK:
 		return q, Invalid("k", "is not between 1 and 1000")

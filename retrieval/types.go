@@ -173,6 +173,7 @@ type Query struct {
 	// order of the terms themselves: the order in which BM25 adds up.
 	Terms  []uint64
 	Text   string  // the query itself, for an index outside that ranks texts
+	Exact  bool    // vectors by an exact scan; an index that always ranks exactly ignores it
 	Filter *Filter // nil: everything
 }
 

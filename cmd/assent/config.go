@@ -8,12 +8,14 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/internal/gateway"
+	"github.com/assent-gateway/assent/internal/weaviate"
 )
 
 // config is everything `assent serve` can be told. Flags win over the
@@ -33,7 +35,8 @@ type config struct {
 	log            gateway.LogConfig
 	kms            kmsSettings
 	outside        outside
-	allow          map[string]bool // overrides, by name
+	weaviate       *weaviate.Options // nil: the embedded index
+	allow          map[string]bool   // overrides, by name
 }
 
 // settings are the names that serve knows, and what each means.
@@ -55,6 +58,10 @@ var settings = append([]setting{
 	{"ASSENT_KMS_URL", "kms-url", "`address` of a key service that wraps the vault's epoch key: unix:///path, https, or http on loopback"},
 	{"ASSENT_KMS_KEY", "kms-key", "`name` of the service's key that wraps new epoch keys; none: they rest in the vault"},
 	{"ASSENT_KMS_TOKEN_FILE", "kms-token-file", "`file` with the bearer token for the key service"},
+	{"ASSENT_WEAVIATE_URL", "weaviate-url", "`address` of a Weaviate that holds the vectors, http://host:port or https://host:port"},
+	{"ASSENT_WEAVIATE_GRPC", "weaviate-grpc", "`host:port` of its gRPC interface (port 50051 of the same host)"},
+	{"ASSENT_WEAVIATE_API_KEY", "", "key for it"},
+	{"ASSENT_ALLOW_OPEN_WEAVIATE", "", "1: use a Weaviate off loopback that takes requests without a key"},
 	{"ASSENT_ALLOW_PLAINTEXT", "", "1: serve off loopback without TLS"},
 	{"ASSENT_ALLOW_VAULT_INSIDE", "", "1: allow the vault inside the data directory"},
 	{"ASSENT_ALLOW_PARAMETER_LOGGING", "", "1: use a Postgres that logs parameters of statements"},
@@ -65,7 +72,6 @@ type setting struct{ env, flag, usage string }
 // later are settings of the wire contract that this version cannot honour:
 // better refused than ignored.
 var later = []string{
-	"ASSENT_WEAVIATE_URL", "ASSENT_WEAVIATE_GRPC", "ASSENT_WEAVIATE_API_KEY",
 	"ASSENT_KAFKA_BROKERS", "ASSENT_AMQP_URL", "ASSENT_OIDC_ISSUER", "ASSENT_OIDC_AUDIENCE",
 }
 
@@ -207,6 +213,10 @@ func buildConfig(get func(string) string) (*config, error) {
 	if n := len(c.adminKey); n > 0 && n < 24 {
 		mistake("ASSENT_ADMIN_KEY is shorter than 24 characters")
 	}
+	c.weaviate = weaviateConfig(get, mistake)
+	if c.weaviate != nil {
+		c.weaviate.Open = c.allow["ASSENT_ALLOW_OPEN_WEAVIATE"]
+	}
 	for _, name := range later {
 		if get(name) != "" {
 			mistake("%s is set, and this version does not know it: it would be ignored", name)
@@ -224,6 +234,24 @@ func buildConfig(get func(string) string) (*config, error) {
 		}
 	}
 	return c, errors.Join(mistakes...)
+}
+
+// weaviateConfig reads where the vectors are; nil where they are embedded.
+func weaviateConfig(get func(string) string, mistake func(string, ...any)) *weaviate.Options {
+	o := &weaviate.Options{URL: get("ASSENT_WEAVIATE_URL"), GRPC: get("ASSENT_WEAVIATE_GRPC"), APIKey: get("ASSENT_WEAVIATE_API_KEY")}
+	if o.URL == "" {
+		if o.GRPC != "" || o.APIKey != "" {
+			mistake("ASSENT_WEAVIATE_GRPC and ASSENT_WEAVIATE_API_KEY are of no use without ASSENT_WEAVIATE_URL")
+		}
+		return nil
+	}
+	if u, err := url.Parse(o.URL); err != nil || u.Host == "" || u.User != nil || u.Scheme != "http" && u.Scheme != "https" {
+		mistake("ASSENT_WEAVIATE_URL is not http://host:port or https://host:port")
+	}
+	if _, _, err := net.SplitHostPort(o.GRPC); err != nil && o.GRPC != "" {
+		mistake("ASSENT_WEAVIATE_GRPC is not host:port")
+	}
+	return o
 }
 
 // checkAddr refuses an address off loopback without TLS or a declared proxy.
@@ -286,6 +314,17 @@ func (c *config) print(w io.Writer) {
 	}
 	fmt.Fprintf(w, "  ASSENT_CHECKPOINT_WEBHOOK  %s\n", webhook)
 	c.outside.print(w)
+	if c.weaviate == nil {
+		fmt.Fprintf(w, "  ASSENT_WEAVIATE_URL        (none: the embedded index)\n")
+	} else {
+		key := "(none)"
+		if c.weaviate.APIKey != "" {
+			key = "(set, hidden)"
+		}
+		fmt.Fprintf(w, "  ASSENT_WEAVIATE_URL        %s\n", c.weaviate.URL)
+		fmt.Fprintf(w, "  ASSENT_WEAVIATE_GRPC       %s\n", or(c.weaviate.GRPC, "(port 50051 there)"))
+		fmt.Fprintf(w, "  ASSENT_WEAVIATE_API_KEY    %s\n", key)
+	}
 	for name := range c.allow {
 		fmt.Fprintf(w, "  %s  1 (an override)\n", name)
 	}

@@ -105,3 +105,29 @@ func TestPrintedSettingsHideTheKey(t *testing.T) {
 		t.Error(out.String())
 	}
 }
+
+func TestWeaviateIsConfiguredWholeAndItsKeyHidden(t *testing.T) {
+	t.Parallel()
+	c, err := load(map[string]string{"ASSENT_WEAVIATE_URL": "https://vectors.example:8443", "ASSENT_WEAVIATE_API_KEY": "hush", "ASSENT_ALLOW_OPEN_WEAVIATE": "1"},
+		"--weaviate-grpc", "vectors.example:50051")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := c.weaviate; w == nil || w.URL != "https://vectors.example:8443" || w.GRPC != "vectors.example:50051" || w.APIKey != "hush" || !w.Open {
+		t.Error("not as set")
+	}
+	var out strings.Builder
+	c.print(&out)
+	if strings.Contains(out.String(), "hush") || !strings.Contains(out.String(), "ASSENT_WEAVIATE_API_KEY    (set, hidden)") {
+		t.Error(out.String())
+	}
+	for name, env := range map[string]map[string]string{
+		"ASSENT_WEAVIATE_URL":     {"ASSENT_WEAVIATE_URL": "vectors:8080"},
+		"ASSENT_WEAVIATE_GRPC":    {"ASSENT_WEAVIATE_URL": "http://vectors:8080", "ASSENT_WEAVIATE_GRPC": "vectors"},
+		"ASSENT_WEAVIATE_API_KEY": {"ASSENT_WEAVIATE_API_KEY": "hush"},
+	} {
+		if _, err := load(env); err == nil || !strings.Contains(err.Error(), name) || strings.Contains(err.Error(), "hush") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

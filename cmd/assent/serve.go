@@ -49,7 +49,7 @@ func serve(ctx context.Context, args []string, getenv func(string) string, stdou
 	g, err := gateway.Open(ctx, gateway.Config{
 		DataDir: cfg.data, VaultDir: cfg.vault, AllowVaultInside: cfg.allow["ASSENT_ALLOW_VAULT_INSIDE"],
 		PostgresURL: cfg.postgres, VaultURL: cfg.vaultURL, AllowParameterLogging: cfg.allow["ASSENT_ALLOW_PARAMETER_LOGGING"],
-		AdminKey: cfg.adminKey, Policy: cfg.policy, TransparencyLog: cfg.log,
+		AdminKey: cfg.adminKey, Policy: cfg.policy, TransparencyLog: cfg.log, Weaviate: cfg.weaviate,
 		KMS: cfg.kms.service, KMSKey: cfg.kms.key,
 		Log: log, Telemetry: w.telemetry, MetricsHere: cfg.metricsHere(),
 		Embedders: embedders, RateLimit: cfg.outside.rateLimit,

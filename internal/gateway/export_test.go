@@ -33,3 +33,17 @@ func (g *Gateway) DestroyPersonsKey(ctx context.Context, who consent.Subject) er
 
 // VaultDirOf is where a gateway's vault is.
 func VaultDirOf(g *Gateway) string { return g.vault.Dir() }
+
+// DroppedByIndex is how many hits of the index outside did not count, by
+// weaviate's reasons.
+func (g *Gateway) DroppedByIndex() [4]int64 { return g.index.index.Dropped() }
+
+// ApplyVerdicts does rounds of the applier until nothing is left to apply.
+func (g *Gateway) ApplyVerdicts(ctx context.Context, t consent.TenantID) error {
+	for {
+		n, err := g.index.index.ApplyVerdicts(ctx, t)
+		if err != nil || n == 0 {
+			return err
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -76,4 +77,20 @@ func TestWeaviateFindsWhatIsPermitted(t *testing.T) {
 	if err := g.Retrieval.DropCollection(t.Context(), caller, "a"); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// logTo writes a log, whole, where a test reads it.
+func logTo(w *strings.Builder) *slog.Logger {
+	return slog.New(slog.NewTextHandler(&locked{w: w}, nil))
+}
+
+type locked struct {
+	mu sync.Mutex
+	w  *strings.Builder
+}
+
+func (l *locked) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(b)
 }

@@ -72,10 +72,12 @@ type collectionOut struct {
 	Analyser          string                 `json:"analyser,omitempty"`
 }
 
-func collectionOf(name string, s retrieval.Spec) collectionOut {
+// collectionOf says that a collection has keywords where its index is embedded,
+// or where it opted in to keeping its texts outside.
+func (c *call) collectionOf(name string, s retrieval.Spec) collectionOut {
 	out := collectionOut{
 		Name: name, Dimensions: s.Dimensions, DefaultVisibility: "private", Joint: jointAll, Mentions: mentionsBlock,
-		Jurisdiction: string(s.Jurisdiction), Keyword: true, Filterable: listed(s.Filterable),
+		Jurisdiction: string(s.Jurisdiction), Keyword: s.Keyword || c.Retrieval.Outside == nil, Filterable: listed(s.Filterable),
 	}
 	if s.DefaultVisibility == retrieval.TenantWide {
 		out.DefaultVisibility = "tenant"
@@ -89,8 +91,8 @@ func collectionOf(name string, s retrieval.Spec) collectionOut {
 	return out
 }
 
-func stored(col *retrieval.Collection) collectionOut {
-	out := collectionOf(col.Name, col.Spec)
+func (c *call) stored(col *retrieval.Collection) collectionOut {
+	out := c.collectionOf(col.Name, col.Spec)
 	if col.Embedder != (retrieval.EmbedderPin{}) {
 		out.Embedder, out.Analyser = &col.Embedder, col.Analyser
 	}
@@ -123,7 +125,7 @@ func (c *call) putCollection() error {
 	if err != nil {
 		return err
 	}
-	return c.json(out.Status, collectionOf(name, spec))
+	return c.json(out.Status, c.collectionOf(name, spec))
 }
 
 func (c *call) getCollection() error {
@@ -131,7 +133,7 @@ func (c *call) getCollection() error {
 	if err != nil {
 		return err
 	}
-	return c.json(http.StatusOK, stored(&col))
+	return c.json(http.StatusOK, c.stored(&col))
 }
 
 type collectionsOut struct {
@@ -145,7 +147,7 @@ func (c *call) listCollections() error {
 	}
 	out := collectionsOut{Collections: make([]collectionOut, len(cols))}
 	for i := range cols {
-		out.Collections[i] = stored(&cols[i])
+		out.Collections[i] = c.stored(&cols[i])
 	}
 	return c.json(http.StatusOK, out)
 }

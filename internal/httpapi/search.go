@@ -32,7 +32,7 @@ func readSearch(raw []byte) (req retrieval.SearchRequest, err error) {
 		return req, err
 	}
 	req = retrieval.SearchRequest{
-		Query: in.Query, K: defaultK, Purpose: in.Purpose, Filter: in.Filter, MinPosition: in.MinPosition,
+		Query: in.Query, K: defaultK, Purpose: in.Purpose, Filter: in.Filter, MinPosition: in.MinPosition, Exact: in.Exact,
 	}
 	if in.K != nil {
 		req.K = *in.K

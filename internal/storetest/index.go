@@ -297,6 +297,7 @@ func (w *world) query(t *testing.T, mode retrieval.Mode) retrieval.Query {
 	r := w.rng
 	q := retrieval.Query{
 		Collection: shelved, K: 1 + r.IntN(12), Mode: mode, Vector: w.vector(),
+		Exact:     r.IntN(8) == 0,
 		Rule:      consent.Rule{Joint: consent.Joint(r.IntN(2)), Mentions: consent.MentionPolicy(r.IntN(2))},
 		Principal: retrieval.Principal{Groups: pick(r, someGroups, 0, 2)},
 	}

@@ -464,7 +464,7 @@ func (x *Index) reconcile(ctx context.Context, c *collection) (removed int, err 
 			return removed, err
 		}
 		for part := range slices.Chunk(strangers, removeAtOnce) {
-			if err := x.server.remove(ctx, c.names.class, oneOf("id", part...)); err != nil {
+			if err := x.server.remove(ctx, c.names.class, oneOf("_id", part...)); err != nil {
 				return removed, err
 			}
 			removed += len(part)

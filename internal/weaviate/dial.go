@@ -24,11 +24,9 @@ import (
 	"github.com/assent-gateway/assent/retrieval"
 )
 
-// Patience with one request.
-const (
-	readPatience  = 10 * time.Second
-	writePatience = 30 * time.Second
-)
+// readPatience bounds one request that reads; one that writes may take thrice as
+// long.
+const readPatience = 10 * time.Second
 
 // A server is the store on the wire: schema and single properties by the v4
 // client over REST; searches, inserts and deletions by gRPC, of which the
@@ -42,7 +40,8 @@ type server struct {
 	grpc    pb.WeaviateClient
 	conn    *grpc.ClientConn
 	key     string
-	timeout time.Duration
+	timeout time.Duration // of reads
+	write   time.Duration
 	base    *url.URL
 	http    *http.Client
 }
@@ -56,10 +55,12 @@ func dial(o Options) (*server, error) {
 	if target == "" {
 		target = net.JoinHostPort(u.Hostname(), "50051")
 	}
-	s := &server{key: o.APIKey, timeout: o.Timeout, base: u, http: &http.Client{Timeout: writePatience}}
+	s := &server{key: o.APIKey, timeout: o.Timeout, base: u, http: &http.Client{}}
 	if s.timeout == 0 {
 		s.timeout = readPatience
 	}
+	s.write = 3 * s.timeout
+	s.http.Timeout = s.write
 	config := client.Config{Host: u.Host, Scheme: u.Scheme, ConnectionClient: s.http}
 	if o.APIKey != "" {
 		config.Headers = map[string]string{"Authorization": "Bearer " + o.APIKey}
@@ -207,14 +208,14 @@ func (s *server) class(ctx context.Context, name string) (*models.Class, error) 
 }
 
 func (s *server) createClass(ctx context.Context, c *models.Class) error {
-	ctx, cancel := s.call(ctx, writePatience)
+	ctx, cancel := s.call(ctx, s.write)
 	defer cancel()
 	return failed(ctx, "make a class", s.rest.Schema().ClassCreator().WithClass(c).Do(ctx))
 }
 
 // deleteClass is fine with an absent one, and looks that it is gone.
 func (s *server) deleteClass(ctx context.Context, name string) error {
-	call, cancel := s.call(ctx, writePatience)
+	call, cancel := s.call(ctx, s.write)
 	defer cancel()
 	if err := s.rest.Schema().ClassDeleter().WithClassName(name).Do(call); err != nil && status(err) == 0 {
 		return failed(ctx, "delete a class", err)

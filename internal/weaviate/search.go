@@ -124,6 +124,9 @@ const maxRounds = 4
 
 // near returns the k nearest of what may be found.
 func (f *finder) near(ctx context.Context, k int) ([]*candidate, error) {
+	if f.q.Exact {
+		return f.scan(ctx, k)
+	}
 	limit, rounds := min(k+max(8, k/8), most), 0
 	for {
 		hits, err := f.ask(ctx, ask{vector: f.q.Vector, limit: limit})

@@ -103,7 +103,7 @@ func (s *server) insert(ctx context.Context, c *collection, ps []retrieval.Index
 		for i := range ps[:n] {
 			req.Objects = append(req.Objects, c.object(&ps[i]))
 		}
-		call, cancel := s.call(ctx, writePatience)
+		call, cancel := s.call(ctx, s.write)
 		reply, err := s.grpc.BatchObjects(call, req)
 		cancel()
 		if err != nil {
@@ -176,7 +176,7 @@ func (s *server) mark(ctx context.Context, class, id string, ok []string, patien
 func (s *server) remove(ctx context.Context, class string, f *pb.Filters) error {
 	const doing = "delete objects"
 	for {
-		call, cancel := s.call(ctx, writePatience)
+		call, cancel := s.call(ctx, s.write)
 		reply, err := s.grpc.BatchDelete(call, &pb.BatchDeleteRequest{Collection: class, Filters: f, ConsistencyLevel: &quorum})
 		cancel()
 		if err != nil {
