@@ -155,14 +155,10 @@ func buildConfig(get func(string) string) (*config, error) {
 	}
 	c.postgres, c.vaultURL = get("ASSENT_POSTGRES_URL"), get("ASSENT_VAULT_URL")
 	switch {
-	case c.postgres != "" && c.vaultURL == "":
-		mistake("ASSENT_POSTGRES_URL needs ASSENT_VAULT_URL: the vault of several gateways is a database of its own, other than the data's")
 	case c.postgres == "" && c.vaultURL != "":
 		mistake("ASSENT_VAULT_URL is for gateways that share a Postgres: set ASSENT_POSTGRES_URL, too")
 	case c.postgres != "" && c.postgres == c.vaultURL:
 		mistake("ASSENT_VAULT_URL names the database of ASSENT_POSTGRES_URL: the vault needs one of its own")
-	case c.postgres != "" && get("ASSENT_DATA") != "":
-		mistake("ASSENT_DATA and ASSENT_POSTGRES_URL exclude each other")
 	}
 	c.log = gateway.LogConfig{
 		Public: get("ASSENT_PUBLIC_LOG") == "1", Origin: get("ASSENT_LOG_ORIGIN"),

@@ -19,8 +19,6 @@ var (
 	ErrNoSharedVault = errors.New("gateway: ASSENT_POSTGRES_URL has data, but ASSENT_VAULT_URL holds no vault: name the database that its vault is in; without it the data cannot be opened")
 	// ErrSharedDatabase: a copy of the data would carry its keys and its journal.
 	ErrSharedDatabase = errors.New("gateway: ASSENT_VAULT_URL and ASSENT_POSTGRES_URL name the same database: the vault needs one of its own, best on another server, and backups of its own")
-	// ErrNoVaultURL: a Postgres without a vault that gateways can share.
-	ErrNoVaultURL = errors.New("gateway: ASSENT_POSTGRES_URL needs ASSENT_VAULT_URL: the vault of several gateways is a database of its own")
 )
 
 // Unreplicated is the limit of a Postgres without synchronous replication.
@@ -29,15 +27,15 @@ const Unreplicated = "does not replicate synchronously: after a failover, what w
 // openCluster opens Postgres and the vault in another one. Nothing is made in
 // either before both were found to be fit.
 func (g *Gateway) openCluster(ctx context.Context) error {
-	if g.cfg.VaultURL == "" {
-		return ErrNoVaultURL
-	}
 	options := postgres.Options{AllowParameterLogging: g.cfg.AllowParameterLogging, Now: g.cfg.Now, Fault: g.cfg.DBFault}
 	db, err := postgres.Open(ctx, g.cfg.PostgresURL, options)
 	if err != nil {
 		return named("ASSENT_POSTGRES_URL", err)
 	}
 	g.db, g.feed = db, db
+	if g.cfg.VaultURL == "" {
+		return g.openAlone(ctx)
+	}
 	if shared, err := db.Shares(ctx, g.cfg.VaultURL); err != nil {
 		return named("ASSENT_VAULT_URL", err)
 	} else if shared {
@@ -50,6 +48,7 @@ func (g *Gateway) openCluster(ctx context.Context) error {
 	options.Now, options.Fault = nil, nil
 	v, err := pgvault.Open(ctx, g.cfg.VaultURL, g.cfg.VaultDir, pgvault.Options{
 		Database: options, MustExist: len(bound) > 0, Fault: g.cfg.VaultFault,
+		Epoch: vault.Options{KMS: g.cfg.KMS, KMSKey: g.cfg.KMSKey},
 	})
 	switch {
 	case errors.Is(err, pgvault.ErrEmpty):
@@ -60,10 +59,7 @@ func (g *Gateway) openCluster(ctx context.Context) error {
 		return named("ASSENT_VAULT_URL", err)
 	}
 	g.vault = v
-	if !db.SynchronousReplication() {
-		g.Limits = append(g.Limits, "ASSENT_POSTGRES_URL "+Unreplicated)
-		g.cfg.Log.Warn("Postgres does not replicate synchronously: a failover may undo what was acknowledged")
-	}
+	g.limitOf(db)
 	if !v.Database().SynchronousReplication() {
 		g.Limits = append(g.Limits, "ASSENT_VAULT_URL "+Unreplicated)
 		g.cfg.Log.Warn("the vault's Postgres does not replicate synchronously: a failover may undo what was acknowledged")
@@ -77,6 +73,28 @@ func named(setting string, err error) error {
 		return fmt.Errorf("gateway: %s: %w; set log_parameter_max_length and log_parameter_max_length_on_error to 0, or override by name with ASSENT_ALLOW_PARAMETER_LOGGING=1", setting, err)
 	}
 	return fmt.Errorf("gateway: %s: %w", setting, err)
+}
+
+// openAlone opens the vault of the one gateway that a Postgres has: a directory,
+// whose lock keeps every other gateway out. Data that gateways share has another
+// vault, to which it is bound.
+func (g *Gateway) openAlone(ctx context.Context) error {
+	bound, err := g.db.VaultID(ctx)
+	if err != nil {
+		return err
+	}
+	if err := g.openDirVault(len(bound) == 0); err != nil {
+		return err
+	}
+	g.limitOf(g.db.(*postgres.DB))
+	return g.bindVault(ctx)
+}
+
+func (g *Gateway) limitOf(db *postgres.DB) {
+	if !db.SynchronousReplication() {
+		g.Limits = append(g.Limits, "ASSENT_POSTGRES_URL "+Unreplicated)
+		g.cfg.Log.Warn("Postgres does not replicate synchronously: a failover may undo what was acknowledged")
+	}
 }
 
 // opened are the tenants that this gateway has open, or is opening.

@@ -44,7 +44,6 @@ func TestUnfitDatabasesAreRefusedAtStart(t *testing.T) {
 		f(&cfg)
 		return cfg
 	}
-	refused(t, change(func(c *gateway.Config) { c.VaultURL = "" }), gateway.ErrNoVaultURL, "ASSENT_VAULT_URL")
 	refused(t, change(func(c *gateway.Config) { c.PostgresURL = "postgres://[" }), postgres.ErrURL, "ASSENT_POSTGRES_URL")
 	refused(t, change(func(c *gateway.Config) { c.VaultURL = "postgres://[" }), postgres.ErrURL, "ASSENT_VAULT_URL")
 	refused(t, change(func(c *gateway.Config) { c.VaultURL = c.PostgresURL }), gateway.ErrSharedDatabase, "")
@@ -72,6 +71,42 @@ func TestUnfitDatabasesAreRefusedAtStart(t *testing.T) {
 	embedded := openGateway(t, gateway.Config{})
 	refused(t, change(func(c *gateway.Config) { c.VaultDir = gateway.VaultDirOf(embedded) }), vault.ErrOwnKeys, "ASSENT_VAULT")
 	openGateway(t, first) // nothing of that did any harm
+}
+
+// One gateway may have a Postgres with a vault in a directory; its lock, and the
+// id that the data is bound to, keep a second one out.
+func TestAPostgresWithAVaultInADirectoryHasOneGateway(t *testing.T) {
+	s := server(t)
+	cfg := gateway.Config{PostgresURL: s.Database(t), VaultDir: filepath.Join(t.TempDir(), "vault"), AdminKey: adminKey}
+	g := openGateway(t, cfg)
+	say(t, g, consent.Granted, []string{"ada"}, rag, emb)
+	refused(t, cfg, vault.ErrLocked, "another assent")
+	other := cfg
+	other.VaultDir = filepath.Join(t.TempDir(), "vault")
+	refused(t, other, gateway.ErrNoVault, "")
+	shared := other
+	shared.VaultURL = s.Database(t)
+	refused(t, shared, gateway.ErrNoSharedVault, "")
+	if err := g.Close(); err != nil {
+		t.Fatal(err)
+	}
+	g = openGateway(t, cfg)
+	if head, err := g.Ledger.Head(t.Context(), gateway.DefaultTenant); err != nil || head.Position < 2 {
+		t.Errorf("head %d, error %v: what was said is there", head.Position, err)
+	}
+}
+
+// Gateways on one machine may share the directory of the epoch key.
+func TestGatewaysShareADirectoryOfTheEpochKey(t *testing.T) {
+	c := newCluster(t, server(t))
+	cfg := c.config(gateway.Config{})
+	one, two := openGateway(t, cfg), openGateway(t, cfg)
+	say(t, one, consent.Granted, []string{"ada"}, rag, emb)
+	a, errA := one.Ledger.Head(t.Context(), gateway.DefaultTenant)
+	b, errB := two.Ledger.Head(t.Context(), gateway.DefaultTenant)
+	if errA != nil || errB != nil || a.Position != b.Position {
+		t.Errorf("heads %d and %d, errors %v, %v", a.Position, b.Position, errA, errB)
+	}
 }
 
 func TestAServerThatLogsParametersIsOverriddenByName(t *testing.T) {

@@ -201,6 +201,25 @@ func (g *Gateway) openFiles(ctx context.Context, missing making) (err error) {
 	if fresh && missing == mustExist {
 		return ErrNoData
 	}
+	if err := g.openDirVault(fresh); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(g.cfg.DataDir, 0o700); err != nil {
+		return fmt.Errorf("gateway: make the data directory: %w", err)
+	}
+	if g.lock, err = lockDir(g.cfg.DataDir); err != nil {
+		return err
+	}
+	db, err := sqlite.Open(ctx, g.cfg.dbPath(), sqlite.Options{Now: g.cfg.Now, Fault: g.cfg.DBFault})
+	if err != nil {
+		return err
+	}
+	g.db = db
+	return g.bindVault(ctx)
+}
+
+// openDirVault opens the vault in a directory; for fresh data it is made.
+func (g *Gateway) openDirVault(fresh bool) error {
 	options := vault.Options{Fault: g.cfg.VaultFault, KMS: g.cfg.KMS, KMSKey: g.cfg.KMSKey}
 	v, err := vault.Open(g.cfg.VaultDir, options)
 	if errors.Is(err, vault.ErrNotExist) {
@@ -216,18 +235,7 @@ func (g *Gateway) openFiles(ctx context.Context, missing making) (err error) {
 		return err
 	}
 	g.vault = dirVault{v}
-	if err := os.MkdirAll(g.cfg.DataDir, 0o700); err != nil {
-		return fmt.Errorf("gateway: make the data directory: %w", err)
-	}
-	if g.lock, err = lockDir(g.cfg.DataDir); err != nil {
-		return err
-	}
-	db, err := sqlite.Open(ctx, g.cfg.dbPath(), sqlite.Options{Now: g.cfg.Now, Fault: g.cfg.DBFault})
-	if err != nil {
-		return err
-	}
-	g.db = db
-	return g.bindVault(ctx)
+	return nil
 }
 
 // bindVault makes data and vault belong together, or says that they do not.
