@@ -308,4 +308,3 @@ func count(t testing.TB, url, sql string) (n int) {
 	}
 	return n
 }
-
