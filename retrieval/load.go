@@ -177,8 +177,8 @@ func (s *Service) decode(ctx context.Context, t consent.TenantID, st stored) (de
 func (l *loader) fill(ctx context.Context, in <-chan decoded) error {
 	batches := map[CollectionID]*Change{}
 	flush := func(c CollectionID, ch *Change) error {
-		if col, _ := l.shelf.get(c); col == nil {
-			return nil // of a collection whose deletion was cut short
+		if col, _ := l.shelf.get(c); col == nil || !col.pinned() {
+			return nil // of one whose deletion was cut short, or that another gateway made since
 		}
 		return l.Index.Apply(ctx, c, *ch)
 	}
