@@ -177,8 +177,8 @@ func (s *Service) decode(ctx context.Context, t consent.TenantID, st stored) (de
 func (l *loader) fill(ctx context.Context, in <-chan decoded) error {
 	batches := map[CollectionID]*Change{}
 	flush := func(c CollectionID, ch *Change) error {
-		if col, _ := l.shelf.get(c); col == nil || l.Outside != nil {
-			return nil // of a collection whose deletion was cut short, or in the index already
+		if col, _ := l.shelf.get(c); col == nil || !col.pinned() || l.Outside != nil {
+			return nil // of one whose deletion was cut short, or that another gateway made since; or in the index already
 		}
 		return l.Index.Apply(ctx, c, *ch)
 	}

@@ -139,26 +139,34 @@ func (s *Service) readShelf(ctx context.Context, t consent.TenantID, sh *shelf, 
 			if col, err = s.openCollection(t, row); err != nil {
 				return fmt.Errorf("retrieval: open a collection: %w", err)
 			}
-		}
-		if col.pinned() {
-			if err := s.create(ctx, t, col); err != nil {
-				return err
+			if col.pinned() {
+				if err := s.create(ctx, t, col); err != nil {
+					return err
+				}
 			}
 		}
 		next.put(col, row.Sealed)
 	}
-	sh.mu.Lock()
-	old := sh.byID
-	sh.byName, sh.byID, sh.stored, sh.version = next.byName, next.byID, next.stored, max(version, sh.version)
-	sh.mu.Unlock()
-	for id := range old {
-		if next.byID[id] == nil {
-			if err := s.Index.Drop(ctx, id); err != nil {
-				return err
-			}
+	for _, id := range sh.replace(next, version) {
+		if err := s.Index.Drop(ctx, id); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// replace puts the collections of next on the shelf and returns those that are
+// gone.
+func (sh *shelf) replace(next *shelf, version uint64) (gone []CollectionID) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for id := range sh.byID {
+		if next.byID[id] == nil {
+			gone = append(gone, id)
+		}
+	}
+	sh.byName, sh.byID, sh.stored, sh.version = next.byName, next.byID, next.stored, max(version, sh.version)
+	return gone
 }
 
 // readFeed applies to the index what changed in the corpus since the last

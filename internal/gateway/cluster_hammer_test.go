@@ -18,6 +18,8 @@ func TestHammerOnThreeGatewaysFindsNoStaleRow(t *testing.T) {
 	c := newCluster(t, server(t))
 	a := newAnvil(t, 64, c.open(gateway.Config{}), c.open(gateway.Config{}), c.open(gateway.Config{}))
 	a.strike(t, eval.HammerConfig{Writers: 8, Readers: 18, Rows: 200_000, Writes: 500, AtMost: 180 * time.Second, Seed: 4}, false)
+	c.wantWholeJournal(t, a.gateways[0])
+	c.wantOneLog(t, a.gateways...)
 }
 
 // The same with every notification dropped, and one gateway that believes it
@@ -38,6 +40,14 @@ func TestHammerThroughARestartOfPostgres(t *testing.T) {
 	a := newAnvil(t, 32, gateways...)
 	target := a.target()
 	search := target.Search
+	set := target.Set
+	target.Set = func(ctx context.Context, p int, granted bool) error {
+		err := set(ctx, p, granted)
+		if err != nil {
+			pause(ctx)
+		}
+		return err
+	}
 	var rows atomic.Int64
 	var once sync.Once
 	var back atomic.Pointer[time.Time]
@@ -46,6 +56,7 @@ func TestHammerThroughARestartOfPostgres(t *testing.T) {
 		started := back.Load()
 		who, complete, err := search(ctx, reader)
 		if err != nil {
+			pause(ctx)
 			return who, complete, err
 		}
 		if rows.Add(int64(len(who))) > 30_000 {
@@ -83,4 +94,13 @@ func TestHammerThroughARestartOfPostgres(t *testing.T) {
 		}
 	}
 	c.wantWholeJournal(t, gateways[0])
+	c.wantOneLog(t, gateways...)
+}
+
+// pause keeps those who are told 503 from asking again at once.
+func pause(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(5 * time.Millisecond):
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -92,6 +93,38 @@ func (c *cluster) wantWholeJournal(t testing.TB, after *gateway.Gateway) {
 		if journal[at] != leaf {
 			t.Errorf("the journal has another leaf at %v", at)
 		}
+	}
+}
+
+// wantOneLog lets every gateway sign what there is: they come to one
+// checkpoint, of the whole ledger, in both databases.
+func (c *cluster) wantOneLog(t testing.TB, gateways ...*gateway.Gateway) {
+	t.Helper()
+	for i, g := range gateways {
+		if err := g.Tree.Integrate(t.Context(), gateway.DefaultTenant); err != nil {
+			t.Errorf("gateway %d: %v", i, err)
+		}
+	}
+	var inData, inVault string
+	ctx := context.Background()
+	for url, at := range map[string]struct {
+		to    *string
+		table string
+	}{c.data: {&inData, "log_heads"}, c.vault: {&inVault, "checkpoints"}} {
+		conn := connect(t, url)
+		var b []byte
+		if err := conn.QueryRow(ctx, "SELECT checkpoint FROM "+at.table+" WHERE tenant = $1", gateway.DefaultTenant).Scan(&b); err != nil {
+			t.Fatal(err)
+		}
+		*at.to = string(b)
+		conn.Close(ctx)
+	}
+	head, err := gateways[0].Ledger.Head(ctx, gateway.DefaultTenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lines := strings.Split(inData, "\n"); inData != inVault || len(lines) < 2 || lines[1] != fmt.Sprint(head.Position) {
+		t.Errorf("checkpoints differ, or are not of the whole ledger of %d entries:\n%s\n%s", head.Position, inData, inVault)
 	}
 }
 

@@ -50,8 +50,10 @@ func TestDocumentWithoutItsKeyIsDroppedAtStart(t *testing.T) {
 }
 
 // Keys of what is deleted, replaced or dropped are destroyed before the answer.
-func TestKeysGoWithTheirDocuments(t *testing.T) {
-	g := openGateway(t, gateway.Config{})
+func TestKeysGoWithTheirDocuments(t *testing.T) { onBoth(t, testKeysGoWithTheirDocuments) }
+
+func testKeysGoWithTheirDocuments(t *testing.T, open opener) {
+	g := open(t, gateway.Config{})
 	makeCollection(t, g, "a", retrieval.Spec{})
 	say(t, g, consent.Granted, []string{"ada"}, rag, emb)
 	before := g.KeySlots()
@@ -123,7 +125,11 @@ func TestDropCollectionIsFinishedByItsRepeat(t *testing.T) {
 // While documents are replaced over and over, every search finds each of them
 // exactly once, and reading one never misses it.
 func TestReplacementIsNeverBothNorNeither(t *testing.T) {
-	g := openGateway(t, gateway.Config{})
+	onBoth(t, testReplacementIsNeverBothNorNeither)
+}
+
+func testReplacementIsNeverBothNorNeither(t *testing.T, open opener) {
+	g := open(t, gateway.Config{})
 	makeCollection(t, g, "a", retrieval.Spec{})
 	say(t, g, consent.Granted, []string{"ada"}, rag, emb)
 	const n = 60
@@ -177,8 +183,10 @@ func TestReplacementIsNeverBothNorNeither(t *testing.T) {
 
 // Of a person who is revoked and granted in turn, no answer of passages/check
 // permits a passage at a position at which they were revoked.
-func TestCheckSpeaksOfOnePosition(t *testing.T) {
-	g := openGateway(t, gateway.Config{})
+func TestCheckSpeaksOfOnePosition(t *testing.T) { onBoth(t, testCheckSpeaksOfOnePosition) }
+
+func testCheckSpeaksOfOnePosition(t *testing.T, open opener) {
+	g := open(t, gateway.Config{})
 	say(t, g, consent.Granted, []string{"ada", "bob"}, rag, emb)
 	var ids []string
 	for _, c := range []string{"a", "b"} {
@@ -257,8 +265,10 @@ func TestCheckSpeaksOfOnePosition(t *testing.T) {
 
 // Owners and mentions change by a key that may, with an entry in the ledger,
 // and by no other; what is attested to be about nobody is in the ledger too.
-func TestOwnersChangeOnlyByRight(t *testing.T) {
-	g := openGateway(t, gateway.Config{})
+func TestOwnersChangeOnlyByRight(t *testing.T) { onBoth(t, testOwnersChangeOnlyByRight) }
+
+func testOwnersChangeOnlyByRight(t *testing.T, open opener) {
+	g := open(t, gateway.Config{})
 	makeCollection(t, g, "a", retrieval.Spec{})
 	say(t, g, consent.Granted, []string{"ada", "bob"}, rag, emb)
 	head := func() consent.Position {
@@ -298,11 +308,13 @@ func TestOwnersChangeOnlyByRight(t *testing.T) {
 
 // A revocation that overtakes an ingest wins: it comes after the first
 // decision and before the commit.
-func TestRevocationOvertakesIngest(t *testing.T) {
+func TestRevocationOvertakesIngest(t *testing.T) { onBoth(t, testRevocationOvertakesIngest) }
+
+func testRevocationOvertakesIngest(t *testing.T, open opener) {
 	var g *gateway.Gateway
 	var once sync.Once
 	armed := atomic.Bool{}
-	g = openGateway(t, gateway.Config{Step: func(at string) {
+	g = open(t, gateway.Config{Step: func(at string) {
 		// "slots.synced" of the ingest: decided, embedded, sealed; not committed.
 		if at == "slots.synced" && armed.Load() {
 			once.Do(func() {
@@ -333,8 +345,12 @@ func TestRevocationOvertakesIngest(t *testing.T) {
 // After a commit of which nobody knows whether it happened, index and rows say
 // the same.
 func TestUnknownOutcomeLeavesIndexAndRowsAlike(t *testing.T) {
+	onBoth(t, testUnknownOutcomeLeavesIndexAndRowsAlike)
+}
+
+func testUnknownOutcomeLeavesIndexAndRowsAlike(t *testing.T, open opener) {
 	var failing atomic.Bool
-	g := openGateway(t, gateway.Config{DBFault: func(op string) error {
+	g := open(t, gateway.Config{DBFault: func(op string) error {
 		if op == "tx.committed" && failing.Swap(false) {
 			return errors.New("fault")
 		}

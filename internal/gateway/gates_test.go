@@ -98,10 +98,12 @@ func people(t *testing.T, names ...string) []consent.Subject {
 }
 
 // The second gate alone lets through what may leave, however the index lies.
-func TestSecondGateTrustsNoIndex(t *testing.T) {
+func TestSecondGateTrustsNoIndex(t *testing.T) { onBoth(t, testSecondGateTrustsNoIndex) }
+
+func testSecondGateTrustsNoIndex(t *testing.T, open opener) {
 	var clock atomic.Int64
 	clock.Store(time.Now().UnixNano())
-	g := openGateway(t, gateway.Config{
+	g := open(t, gateway.Config{
 		Now:       func() time.Time { return time.Unix(0, clock.Load()) },
 		WrapIndex: func(x retrieval.Index) retrieval.Index { return &liar{Index: x} },
 	})
@@ -240,9 +242,13 @@ func TestDamagedDocumentDoesNotHideOthers(t *testing.T) {
 
 // A mask that is made for the first time is made by the clock of the permit.
 func TestFirstSearchOfAPurposeSeesExpiry(t *testing.T) {
+	onBoth(t, testFirstSearchOfAPurposeSeesExpiry)
+}
+
+func testFirstSearchOfAPurposeSeesExpiry(t *testing.T, open opener) {
 	var clock atomic.Int64
 	clock.Store(time.Now().UnixNano())
-	g := openGateway(t, gateway.Config{Now: func() time.Time { return time.Unix(0, clock.Load()) }})
+	g := open(t, gateway.Config{Now: func() time.Time { return time.Unix(0, clock.Load()) }})
 	makeCollection(t, g, "a", retrieval.Spec{})
 	say(t, g, consent.Granted, []string{"ada"}, rag, emb)
 	ct, _ := consent.ParseType("evaluation_v1.0")

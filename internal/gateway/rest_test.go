@@ -18,6 +18,7 @@ import (
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/internal/credential"
 	"github.com/assent-gateway/assent/internal/gateway"
+	"github.com/assent-gateway/assent/internal/testpg"
 	"github.com/assent-gateway/assent/retrieval"
 )
 
@@ -39,6 +40,50 @@ func TestNothingRestsInClear(t *testing.T) {
 	root := t.TempDir()
 	dir := filepath.Join(root, "data")
 	c := startChild(t, dir, "")
+	vector := storeMarks(t, c)
+	needles := clearForms(t, vector)
+
+	scan := func(when string) {
+		t.Helper()
+		if hits := scanFiles(t, root, needles); len(hits) > 0 {
+			t.Errorf("%s: in clear on disk: %v", when, hits)
+		}
+	}
+	scan("while running")
+	c.kill()
+	scan("after kill -9")
+	g, err := gateway.Open(t.Context(), gateway.Config{DataDir: dir, AdminKey: adminKey})
+	if err != nil {
+		t.Fatal(err)
+	}
+	scan("after recovery")
+	if n := findsMarked(t, g); n != 20 {
+		t.Fatalf("what was stored is not there to be scanned: %d hits", n)
+	}
+	if err := g.Close(); err != nil {
+		t.Fatal(err)
+	}
+	scan("after a stop")
+
+	// The scanner finds every needle when it is there.
+	for what, needle := range needles {
+		planted := filepath.Join(root, "data", "planted")
+		if err := os.WriteFile(planted, append([]byte{1, 2, 3}, needle...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if hits := scanFiles(t, root, map[string][]byte{what: needle}); len(hits) != 1 {
+			t.Errorf("the scanner does not find a planted %s", what)
+		}
+		if err := os.Remove(planted); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// storeMarks writes every mark, and a vector that it returns, through a
+// gateway.
+func storeMarks(t *testing.T, c *child) []float32 {
+	t.Helper()
 	must := func(want int, method, path string, body any) {
 		t.Helper()
 		code, answer, err := c.call(method, path, body)
@@ -77,44 +122,46 @@ func TestNothingRestsInClear(t *testing.T) {
 		}}})
 	}
 	must(200, "POST", collection+"/search", map[string]any{"query": m["query"], "k": 3, "purpose": "rag_retrieval"})
-	needles := clearForms(t, vector)
+	return vector
+}
 
-	scan := func(when string) {
-		t.Helper()
+// findsMarked reports how many marked documents a gateway finds.
+func findsMarked(t *testing.T, g *gateway.Gateway) int {
+	t.Helper()
+	who := retrieval.Caller{Tenant: gateway.DefaultTenant, Principal: retrieval.Principal{Groups: []string{marks["group"]}}}
+	a, err := g.Retrieval.Search(t.Context(), who, marks["collection"], retrieval.SearchRequest{Query: marks["text"], K: 50, Purpose: "rag_retrieval"})
+	if err != nil || len(a.Hits) > 0 && !strings.Contains(a.Hits[0].Text, marks["text"]) {
+		t.Fatal(err)
+	}
+	return len(a.Hits)
+}
+
+// The same in every file of Postgres, its log and its WAL included, of both
+// databases, and in the directory of the epoch key.
+func TestNothingRestsInClearInPostgres(t *testing.T) {
+	s := testpg.Start(t)
+	c := newCluster(t, s)
+	ch := c.child(t, "")
+	needles := clearForms(t, storeMarks(t, ch))
+	ch.kill()
+	g := c.open(gateway.Config{})
+	if n := findsMarked(t, g); n != 20 {
+		t.Fatalf("what was stored is not there to be scanned: %d hits", n)
+	}
+	s.Kill()
+	if err := s.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	s.Exec(t, "postgres", "CHECKPOINT") // what was in memory is in its files now
+	for _, root := range []string{s.Dir(), c.dir} {
 		if hits := scanFiles(t, root, needles); len(hits) > 0 {
-			t.Errorf("%s: in clear on disk: %v", when, hits)
+			t.Errorf("in clear on disk: %v", hits)
 		}
 	}
-	scan("while running")
-	c.kill()
-	scan("after kill -9")
-	g, err := gateway.Open(t.Context(), gateway.Config{DataDir: dir, AdminKey: adminKey})
-	if err != nil {
-		t.Fatal(err)
-	}
-	scan("after recovery")
-	a, err := g.Retrieval.Search(t.Context(), retrieval.Caller{Tenant: gateway.DefaultTenant, Principal: retrieval.Principal{Groups: []string{m["group"]}}},
-		m["collection"], retrieval.SearchRequest{Query: m["text"], K: 50, Purpose: "rag_retrieval"})
-	if err != nil || len(a.Hits) != 20 || !strings.Contains(a.Hits[0].Text, m["text"]) {
-		t.Fatalf("what was stored is not there to be scanned: %d hits, %v", len(a.Hits), err)
-	}
-	if err := g.Close(); err != nil {
-		t.Fatal(err)
-	}
-	scan("after a stop")
-
-	// The scanner finds every needle when it is there.
-	for what, needle := range needles {
-		planted := filepath.Join(root, "data", "planted")
-		if err := os.WriteFile(planted, append([]byte{1, 2, 3}, needle...), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if hits := scanFiles(t, root, map[string][]byte{what: needle}); len(hits) != 1 {
-			t.Errorf("the scanner does not find a planted %s", what)
-		}
-		if err := os.Remove(planted); err != nil {
-			t.Fatal(err)
-		}
+	s.Exec(t, "postgres", "CREATE TABLE planted AS SELECT '"+marks["owner"]+"' AS x")
+	s.Exec(t, "postgres", "CHECKPOINT")
+	if len(scanFiles(t, s.Dir(), map[string][]byte{"owner": []byte(marks["owner"])})) == 0 {
+		t.Error("the scanner does not find what is planted")
 	}
 }
 
@@ -179,7 +226,7 @@ func scanFiles(t *testing.T, root string, needles map[string][]byte) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if files < 5 {
+	if files == 0 {
 		t.Fatalf("only %d files were scanned", files)
 	}
 	return hits

@@ -14,8 +14,10 @@ import (
 
 // How the people of a document combine is the collection's: what a change of
 // it changes, the next search sees.
-func TestCollectionsRuleHolds(t *testing.T) {
-	g := openGateway(t, gateway.Config{})
+func TestCollectionsRuleHolds(t *testing.T) { onBoth(t, testCollectionsRuleHolds) }
+
+func testCollectionsRuleHolds(t *testing.T, open opener) {
+	g := open(t, gateway.Config{})
 	say(t, g, consent.Granted, []string{"ada", "bob"}, rag, emb)
 	makeCollection(t, g, "a", retrieval.Spec{})
 	put(t, g, caller, "a",
@@ -47,8 +49,10 @@ func TestCollectionsRuleHolds(t *testing.T) {
 
 // A private document is its owners' alone, also from a lying index: being
 // somebody else's owner is not enough.
-func TestPrivateIsItsOwnersAlone(t *testing.T) {
-	g := openGateway(t, gateway.Config{WrapIndex: func(x retrieval.Index) retrieval.Index { return &liar{Index: x} }})
+func TestPrivateIsItsOwnersAlone(t *testing.T) { onBoth(t, testPrivateIsItsOwnersAlone) }
+
+func testPrivateIsItsOwnersAlone(t *testing.T, open opener) {
+	g := open(t, gateway.Config{WrapIndex: func(x retrieval.Index) retrieval.Index { return &liar{Index: x} }})
 	say(t, g, consent.Granted, []string{"ada", "bob"}, rag, emb)
 	makeCollection(t, g, "a", retrieval.Spec{DefaultVisibility: retrieval.Private})
 	put(t, g, caller, "a", retrieval.Document{ID: "ada's", Owners: people(t, "ada")}, retrieval.Document{ID: "bob's", Owners: people(t, "bob")})
@@ -63,10 +67,12 @@ func TestPrivateIsItsOwnersAlone(t *testing.T) {
 
 // Destroying the key of any one person of a document closes it: of the second
 // owner as of one mentioned.
-func TestAnyPersonsKeyClosesTheDocument(t *testing.T) {
+func TestAnyPersonsKeyClosesTheDocument(t *testing.T) { onBoth(t, testAnyPersonsKeyClosesTheDocument) }
+
+func testAnyPersonsKeyClosesTheDocument(t *testing.T, open opener) {
 	for _, who := range []string{"bob", "eve"} {
 		t.Run(who, func(t *testing.T) {
-			g := openGateway(t, gateway.Config{})
+			g := open(t, gateway.Config{})
 			say(t, g, consent.Granted, []string{"ada", "bob", "eve"}, rag, emb)
 			makeCollection(t, g, "a", retrieval.Spec{})
 			put(t, g, caller, "a", retrieval.Document{ID: "d", Owners: people(t, "ada", "bob"), Mentions: people(t, "eve")}, retrieval.Document{ID: "other", Owners: people(t, "ada")})

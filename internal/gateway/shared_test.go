@@ -45,6 +45,20 @@ func openGateway(t testing.TB, cfg gateway.Config) *gateway.Gateway {
 	return g
 }
 
+// An opener opens a gateway of its own, over one kind of store.
+type opener func(t testing.TB, cfg gateway.Config) *gateway.Gateway
+
+// onBoth runs a test over a directory and over Postgres.
+func onBoth(t *testing.T, test func(t *testing.T, open opener)) {
+	t.Run("directory", func(t *testing.T) { test(t, openGateway) })
+	t.Run("postgres", func(t *testing.T) {
+		test(t, func(t testing.TB, cfg gateway.Config) *gateway.Gateway {
+			t.Helper()
+			return newCluster(t, server(t)).open(cfg)
+		})
+	})
+}
+
 // caller is the bootstrap key's.
 var caller = retrieval.Caller{Tenant: gateway.DefaultTenant, KeyID: "test", Rights: retrieval.MayHearReasons | retrieval.MayIngestNonPersonal | retrieval.MayChangeRules}
 

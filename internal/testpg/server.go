@@ -90,6 +90,9 @@ func newServer(settings []string, fill func(*Server) error) (*Server, error) {
 	return s, nil
 }
 
+// Dir is where every file of the server is, its log too.
+func (s *Server) Dir() string { return s.dir }
+
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
 func freePort() (int, error) {
