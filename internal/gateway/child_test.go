@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"github.com/assent-gateway/assent/internal/gateway"
+	"github.com/assent-gateway/assent/internal/weaviate"
 )
 
 // adminKey is the bootstrap key of gateways that tests start.
@@ -49,7 +50,11 @@ func serveChild(dir, crash string) error {
 		}
 	}
 	fault := func(op string) error { die(op); return nil }
-	g, err := gateway.Open(context.Background(), gateway.Config{DataDir: dir, AdminKey: adminKey, Step: die, DBFault: fault, VaultFault: fault})
+	cfg := gateway.Config{DataDir: dir, AdminKey: adminKey, Step: die, DBFault: fault, VaultFault: fault}
+	if url := os.Getenv("ASSENT_TEST_WEAVIATE"); url != "" {
+		cfg.Weaviate = &weaviate.Options{URL: url, GRPC: os.Getenv("ASSENT_TEST_WEAVIATE_GRPC")}
+	}
+	g, err := gateway.Open(context.Background(), cfg)
 	if err != nil {
 		return err
 	}

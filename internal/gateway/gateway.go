@@ -440,6 +440,7 @@ func Sentinels() []error {
 	return []error{
 		sqlite.ErrClosed, sqlite.ErrBusy, sqlite.ErrFull, sqlite.ErrCorrupt, sqlite.ErrSchema,
 		vault.ErrBroken, vault.ErrGap, vault.ErrDamaged,
-		retrieval.ErrConflict, retrieval.ErrEmbedder,
+		retrieval.ErrConflict, retrieval.ErrEmbedder, retrieval.ErrIndex,
+		weaviate.ErrSchema, weaviate.ErrOpen, weaviate.ErrAutoSchema,
 	}
 }
