@@ -142,6 +142,9 @@ func (s *Service) Sweep(ctx context.Context, t consent.TenantID) (int, error) {
 			}
 			paid += len(nums)
 		}
+		if len(debts) < debtBatch {
+			return paid, nil
+		}
 	}
 }
 

@@ -67,9 +67,9 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// serving runs assent serve until the test ends and returns where it serves,
+// tryServing runs assent serve until the test ends and returns where it serves,
 // or why it does not.
-func serving(t *testing.T, env map[string]string) (url, said string, err error) {
+func tryServing(t *testing.T, env map[string]string) (url, said string, err error) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	out := &output{more: make(chan struct{}, 1)}
@@ -110,14 +110,14 @@ func TestServeOnPostgres(t *testing.T) {
 			"ASSENT_POSTGRES_URL": s.URL("postgres"), "ASSENT_VAULT_URL": keys,
 		}
 	}
-	first, said, err := serving(t, env("one"))
+	first, said, err := tryServing(t, env("one"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if strings.Count(said, "assent: LIMIT: ") != 2 {
 		t.Errorf("a server without synchronous replication is not called a limit:\n%s", said)
 	}
-	if _, _, err := serving(t, env("two")); err == nil || !strings.Contains(err.Error(), "epoch-1") {
+	if _, _, err := tryServing(t, env("two")); err == nil || !strings.Contains(err.Error(), "epoch-1") {
 		t.Fatalf("without the epoch key: %v", err)
 	}
 	key, err := os.ReadFile(filepath.Join(dir, "one", "epoch-1"))
@@ -130,7 +130,7 @@ func TestServeOnPostgres(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, _, err := serving(t, env("two"))
+	second, _, err := tryServing(t, env("two"))
 	if err != nil {
 		t.Fatal(err)
 	}

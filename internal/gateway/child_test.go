@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/assent-gateway/assent/internal/gateway"
+	"github.com/assent-gateway/assent/internal/weaviate"
 )
 
 // adminKey is the bootstrap key of gateways that tests start.
@@ -64,6 +65,9 @@ func childConfig(dir, crash string) gateway.Config {
 	cfg := gateway.Config{DataDir: dir, AdminKey: adminKey, Step: die, DBFault: fault, VaultFault: fault, LogInterval: 20 * time.Millisecond}
 	if data := os.Getenv("ASSENT_TEST_POSTGRES"); data != "" {
 		cfg.DataDir, cfg.VaultDir, cfg.PostgresURL, cfg.VaultURL = "", dir, data, os.Getenv("ASSENT_TEST_VAULT")
+	}
+	if url := os.Getenv("ASSENT_TEST_WEAVIATE"); url != "" {
+		cfg.Weaviate = &weaviate.Options{URL: url, GRPC: os.Getenv("ASSENT_TEST_WEAVIATE_GRPC")}
 	}
 	return cfg
 }

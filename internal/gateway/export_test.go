@@ -47,3 +47,17 @@ func (g *Gateway) ApplyVerdicts(ctx context.Context, t consent.TenantID) error {
 		}
 	}
 }
+
+// Reconcile walks over everything in Weaviate.
+func (g *Gateway) Reconcile(ctx context.Context, t consent.TenantID) (int, error) {
+	return g.index.index.Reconcile(ctx, t)
+}
+
+// ObjectsInWeaviate counts what Weaviate holds of a collection of the default tenant.
+func (g *Gateway) ObjectsInWeaviate(ctx context.Context, name string) (int, error) {
+	c, err := g.Retrieval.Collection(ctx, retrieval.Caller{Tenant: DefaultTenant}, name)
+	if err != nil {
+		return 0, err
+	}
+	return g.index.index.Count(ctx, c.ID)
+}

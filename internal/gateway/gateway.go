@@ -580,6 +580,7 @@ func Sentinels() []error {
 		postgres.ErrClosed, postgres.ErrUnreachable, postgres.ErrRefused, postgres.ErrNotPrimary, postgres.ErrNotDurable,
 		postgres.ErrLogsParameters, postgres.ErrUnreplicated, postgres.ErrBusy, postgres.ErrFull, postgres.ErrCorrupt,
 		postgres.ErrSchema, postgres.ErrOther, pgvault.ErrDamaged,
-		retrieval.ErrConflict, retrieval.ErrEmbedder,
+		retrieval.ErrConflict, retrieval.ErrEmbedder, retrieval.ErrIndex,
+		weaviate.ErrSchema, weaviate.ErrOpen, weaviate.ErrAutoSchema,
 	}
 }

@@ -149,7 +149,7 @@ func (r *applyRound) renew(ctx context.Context) error {
 	return err
 }
 
-// books asks the ledger anew and returns everyone's verdict for each purpose.
+// verdicts asks the ledger anew and returns everyone's verdict for each purpose.
 func (r *applyRound) verdicts(ctx context.Context, c *collection) (map[string]*book, error) {
 	out := map[string]*book{}
 	for _, purpose := range r.purposes {
@@ -432,66 +432,4 @@ func (r *applyRound) marks(c *collection, in *believed, p *retrieval.IndexPassag
 		}
 	}
 	return marks, true
-}
-
-// Reconcile walks over all objects of a tenant's collections and deletes those
-// that no live version and no reservation accounts for; it reports how many.
-func (x *Index) Reconcile(ctx context.Context, t consent.TenantID) (removed int, err error) {
-	for _, c := range x.of(t) {
-		n, err := x.reconcile(ctx, c)
-		removed += n
-		if err != nil {
-			return removed, err
-		}
-	}
-	if removed > 0 {
-		x.log.Warn("objects without a row deleted from the index", "count", removed)
-	}
-	return removed, nil
-}
-
-func (x *Index) reconcile(ctx context.Context, c *collection) (removed int, err error) {
-	const page = 1000
-	for at := firstID; ; {
-		hits, err := x.server.search(ctx, ask{class: c.names.class, after: at, limit: page})
-		if err != nil || len(hits) == 0 {
-			return removed, err
-		}
-		at = hits[len(hits)-1].id
-		// Looked up after the store was read: what comes in is reserved before.
-		strangers, err := x.strangers(ctx, c, hits)
-		if err != nil {
-			return removed, err
-		}
-		for part := range slices.Chunk(strangers, removeAtOnce) {
-			if err := x.server.remove(ctx, c.names.class, oneOf("_id", part...)); err != nil {
-				return removed, err
-			}
-			removed += len(part)
-		}
-	}
-}
-
-func (x *Index) strangers(ctx context.Context, c *collection, hits []hit) (ids []string, err error) {
-	var nums []retrieval.DocNum
-	for _, h := range hits {
-		if ref, ok := c.names.ref(h.id); ok {
-			nums = append(nums, ref.Doc)
-		}
-	}
-	slices.Sort(nums)
-	held, err := x.outside.Held(ctx, c.shape.Tenant, slices.Compact(nums))
-	if err != nil {
-		return nil, err
-	}
-	here := make(map[retrieval.DocNum]bool, len(held))
-	for _, num := range held {
-		here[num] = true
-	}
-	for _, h := range hits {
-		if ref, ok := c.names.ref(h.id); !ok || !here[ref.Doc] {
-			ids = append(ids, h.id)
-		}
-	}
-	return ids, nil
 }

@@ -68,6 +68,10 @@ func (x *Index) mind(ctx context.Context, t consent.TenantID) (*mind, error) {
 	}
 	for _, b := range changed {
 		in := m.in(b.Collection)
+		if len(in.log) >= maxBookLog { // those who follow it start anew
+			in = &believed{people: in.people}
+			m.of[b.Collection] = in
+		}
 		in.people[b.Subject] = belief(b.Verdicts)
 		in.log = append(in.log, b.Subject)
 		m.seq = b.Seq

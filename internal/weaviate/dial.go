@@ -61,6 +61,9 @@ func dial(o Options) (*server, error) {
 	}
 	s.write = 3 * s.timeout
 	s.http.Timeout = s.write
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = 4 * marksAtOnce // or every property write would make a connection
+	s.http.Transport = transport
 	config := client.Config{Host: u.Host, Scheme: u.Scheme, ConnectionClient: s.http}
 	if o.APIKey != "" {
 		config.Headers = map[string]string{"Authorization": "Bearer " + o.APIKey}

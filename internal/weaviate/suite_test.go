@@ -51,38 +51,50 @@ func (r rows) DocsOf(ctx context.Context, _ consent.TenantID, c retrieval.Collec
 	return out[:min(limit, len(out))], err
 }
 
-// An applying index lets the applier do a round before some of the calls.
+// An applying index lets an applier do a round before some of the calls: its own,
+// or that of another gateway on the same database and store.
 type applying struct {
 	*weaviate.Index
-	t      *testing.T
-	chance float64
+	t       *testing.T
+	applier *weaviate.Index
+	chance  float64
 }
 
-func (a *applying) maybe(ctx context.Context) {
-	if rand.Float64() < a.chance && ctx.Err() == nil {
-		if _, err := a.ApplyVerdicts(ctx, testledger.Tenant); err != nil && ctx.Err() == nil {
-			a.t.Error(err)
+func (a *applying) Create(ctx context.Context, c retrieval.CollectionID, s retrieval.Shape) error {
+	if a.applier != a.Index {
+		if err := a.applier.Create(ctx, c, s); err != nil {
+			return err
 		}
 	}
+	return a.Index.Create(ctx, c, s)
 }
 
 func (a *applying) Apply(ctx context.Context, c retrieval.CollectionID, ch retrieval.Change) error {
-	a.maybe(ctx)
+	if rand.Float64() < a.chance && ctx.Err() == nil {
+		if _, err := a.applier.ApplyVerdicts(ctx, testledger.Tenant); err != nil && ctx.Err() == nil {
+			a.t.Error(err)
+		}
+	}
 	return a.Index.Apply(ctx, c, ch)
 }
 
-func adapter(t *testing.T, applier float64) storetest.IndexAdapter {
+// adapter is an index whose applier works with a chance at every change.
+func adapter(t *testing.T, chance float64, gateways int) storetest.IndexAdapter {
 	testweaviate.Require(t, sharedErr)
 	return storetest.IndexAdapter{
 		Open: func(t *testing.T, corpus *storetest.Corpus, now func() time.Time) (retrieval.Index, *consent.Ledger, consent.TenantID) {
 			ledger, db := testledger.New(t, now)
-			x, err := weaviate.Open(t.Context(), rows{db, corpus}, weaviate.Options{URL: shared.URL(), GRPC: shared.GRPC()})
-			if err != nil {
-				t.Fatal(err)
+			var xs []*weaviate.Index
+			for range gateways {
+				x, err := weaviate.Open(t.Context(), rows{db, corpus}, weaviate.Options{URL: shared.URL(), GRPC: shared.GRPC()})
+				if err != nil {
+					t.Fatal(err)
+				}
+				x.Connect(corpus, ledger)
+				t.Cleanup(func() { x.Close() })
+				xs = append(xs, x)
 			}
-			x.Connect(corpus, ledger)
-			t.Cleanup(func() { x.Close() })
-			return &applying{x, t, applier}, ledger, testledger.Tenant
+			return &applying{xs[0], t, xs[gateways-1], chance}, ledger, testledger.Tenant
 		},
 		Except: map[string]string{
 			"Index/a random history of keyword and hybrid searches is answered as the contract says": "keyword mode ranks by Weaviate's statistics over all passages; without opting in a collection has none",
@@ -90,6 +102,8 @@ func adapter(t *testing.T, applier float64) storetest.IndexAdapter {
 	}
 }
 
-// With the applier at work between changes, and without any round of it.
-func TestIndex(t *testing.T)                  { storetest.Index(t, adapter(t, 0.5)) }
-func TestIndexWithoutTheApplier(t *testing.T) { storetest.Index(t, adapter(t, 0)) }
+// With the applier at work between changes, with none at work, and with another
+// gateway's.
+func TestIndex(t *testing.T)                          { storetest.Index(t, adapter(t, 0.5, 1)) }
+func TestIndexWithoutTheApplier(t *testing.T)         { storetest.Index(t, adapter(t, 0, 1)) }
+func TestIndexAppliedToByAnotherGateway(t *testing.T) { storetest.Index(t, adapter(t, 0.5, 2)) }

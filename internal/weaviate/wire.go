@@ -47,7 +47,7 @@ func (s *server) search(ctx context.Context, a ask) ([]hit, error) {
 	req := &pb.SearchRequest{
 		Collection: a.class, Limit: uint32(a.limit), Filters: a.filter, After: a.after,
 		Metadata: &pb.MetadataRequest{Uuid: true}, Properties: &pb.PropertiesRequest{},
-		Uses_123Api: true, Uses_125Api: true, Uses_127Api: true,
+		Uses_127Api: true,
 	}
 	switch {
 	case a.vector != nil:

@@ -1,0 +1,95 @@
+package weaviate
+
+import (
+	"context"
+	"slices"
+
+	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/retrieval"
+)
+
+// Reconcile walks over all objects of a tenant's collections and deletes those
+// that no live version and no reservation accounts for; it reports how many.
+func (x *Index) Reconcile(ctx context.Context, t consent.TenantID) (removed int, err error) {
+	for _, c := range x.of(t) {
+		n, err := x.reconcile(ctx, c)
+		removed += n
+		if err != nil {
+			return removed, err
+		}
+	}
+	if removed > 0 {
+		x.log.Warn("objects without a row deleted from the index", "count", removed)
+	}
+	return removed, nil
+}
+
+func (x *Index) reconcile(ctx context.Context, c *collection) (removed int, err error) {
+	err = x.walk(ctx, c, func(hits []hit) error {
+		// Looked up after the store was read: what comes in is reserved before.
+		strangers, err := x.strangers(ctx, c, hits)
+		if err != nil {
+			return err
+		}
+		for part := range slices.Chunk(strangers, removeAtOnce) {
+			if err := x.server.remove(ctx, c.names.class, oneOf("_id", part...)); err != nil {
+				return err
+			}
+			removed += len(part)
+		}
+		return nil
+	})
+	return removed, err
+}
+
+func (x *Index) strangers(ctx context.Context, c *collection, hits []hit) (ids []string, err error) {
+	var nums []retrieval.DocNum
+	for _, h := range hits {
+		if ref, ok := c.names.ref(h.id); ok {
+			nums = append(nums, ref.Doc)
+		}
+	}
+	slices.Sort(nums)
+	held, err := x.outside.Held(ctx, c.shape.Tenant, slices.Compact(nums))
+	if err != nil {
+		return nil, err
+	}
+	here := make(map[retrieval.DocNum]bool, len(held))
+	for _, num := range held {
+		here[num] = true
+	}
+	for _, h := range hits {
+		if ref, ok := c.names.ref(h.id); !ok || !here[ref.Doc] {
+			ids = append(ids, h.id)
+		}
+	}
+	return ids, nil
+}
+
+// Count is how many objects the store has of a collection, by walking over them.
+func (x *Index) Count(ctx context.Context, id retrieval.CollectionID) (n int, err error) {
+	c := x.collection(id)
+	if c == nil {
+		return 0, nil
+	}
+	err = x.walk(ctx, c, func(hits []hit) error {
+		n += len(hits)
+		return nil
+	})
+	return n, err
+}
+
+// walk calls f with every object, in the order of their ids.
+func (x *Index) walk(ctx context.Context, c *collection, f func([]hit) error) error {
+	const page = 1000
+	for at := firstID; ; {
+		hits, err := x.server.search(ctx, ask{class: c.names.class, after: at, limit: page})
+		if err != nil || len(hits) == 0 {
+			return err
+		}
+		if err := f(hits); err != nil {
+			return err
+		}
+		at = hits[len(hits)-1].id
+	}
+}
