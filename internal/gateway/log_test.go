@@ -41,6 +41,22 @@ func get(t testing.TB, h http.Handler, key, path string) (int, string, http.Head
 	return w.Code, w.Body.String(), w.Header()
 }
 
+// covered waits until a checkpoint covers a position, however long the machine
+// takes, and returns the proof of its entry.
+func covered(t testing.TB, h http.Handler, position uint64) string {
+	t.Helper()
+	for {
+		code, text, _ := get(t, h, adminKey, fmt.Sprint("/v1/log/proof/", position))
+		switch code {
+		case http.StatusOK:
+			return text
+		case http.StatusConflict: // not yet, after two seconds
+		default:
+			t.Fatalf("proof %d: %d %s", position, code, text)
+		}
+	}
+}
+
 func post(t testing.TB, h http.Handler, key, path string, body any) map[string]any {
 	t.Helper()
 	raw, err := json.Marshal(body)

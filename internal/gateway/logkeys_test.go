@@ -51,7 +51,7 @@ func TestALogsKeyIsRotated(t *testing.T) {
 		s.during(func(g *gateway.Gateway) {
 			h := g.Handler()
 			head, e := g.Ledger.Head(t.Context(), gateway.DefaultTenant)
-			get(t, h, adminKey, fmt.Sprint("/v1/log/proof/", head.Position))
+			covered(t, h, uint64(head.Position))
 			_, vkey, _ = get(t, h, adminKey, "/v1/log/key")
 			_, text, _ := get(t, h, adminKey, "/log/default/checkpoint")
 			url = filepath.Join(s.root, fmt.Sprint("mirror", n))

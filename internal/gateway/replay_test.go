@@ -132,7 +132,7 @@ func (r *restored) serve(g *gateway.Gateway) {
 		r.t.Fatal(err)
 	}
 	h := g.Handler()
-	get(r.t, h, adminKey, fmt.Sprint("/v1/log/proof/", head.Position)) // until one covers it
+	covered(r.t, h, uint64(head.Position))
 	_, text, _ := get(r.t, h, adminKey, "/log/default/checkpoint")
 	path := filepath.Join(r.root, fmt.Sprintf("checkpoint-%d", len(r.checkpoints)))
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
