@@ -285,11 +285,14 @@ func (c *config) print(w io.Writer) {
 		return s
 	}
 	fmt.Fprintf(w, "  ASSENT_ADDR       %s\n", c.addr)
-	if c.postgres == "" {
-		fmt.Fprintf(w, "  ASSENT_DATA       %s\n", c.data)
-	} else { // they may carry passwords
+	fmt.Fprintf(w, "  ASSENT_DATA       %s\n", c.data)
+	if c.postgres != "" { // they may carry passwords
 		fmt.Fprintf(w, "  ASSENT_POSTGRES_URL  %s\n", hidden(c.postgres))
-		fmt.Fprintf(w, "  ASSENT_VAULT_URL     %s\n", hidden(c.vaultURL))
+		vault := "(none: one gateway, with its vault in a directory)"
+		if c.vaultURL != "" {
+			vault = hidden(c.vaultURL)
+		}
+		fmt.Fprintf(w, "  ASSENT_VAULT_URL     %s\n", vault)
 	}
 	fmt.Fprintf(w, "  ASSENT_VAULT      %s\n", c.vault)
 	fmt.Fprintf(w, "  ASSENT_POLICY     %s\n", none(c.policyFile))
