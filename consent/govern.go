@@ -103,17 +103,18 @@ func decodeType(plain []byte) (PublishedType, error) {
 	return p, p.check()
 }
 
-// A Note is an entry about documents, keys or the tenant: sealed under the
+// A Note is an entry about documents, keys, manifests or the tenant. But for
+// manifests and runs, which hold nothing of anybody, it is sealed under the
 // tenant's payload key.
 type Note struct {
-	Kind Kind // KindAttestation, KindOwners, KindKey or KindTenant
+	Kind Kind // KindAttestation, KindOwners, KindKey, KindTenant, KindManifest or KindRun
 	Body any  // JSON
 }
 
 // Enter records a note and returns its position.
 func (l *Ledger) Enter(ctx context.Context, id TenantID, n Note) (Position, error) {
 	switch n.Kind {
-	case KindAttestation, KindOwners, KindKey, KindTenant:
+	case KindAttestation, KindOwners, KindKey, KindTenant, KindRun:
 	default:
 		return 0, errors.New("consent: not a kind of note")
 	}
@@ -124,4 +125,31 @@ func (l *Ledger) Enter(ctx context.Context, id TenantID, n Note) (Position, erro
 		return 0, err
 	}
 	return w.result.Position, w.result.Err
+}
+
+// EnterIf records a note about something that was judged under permits for a
+// purpose, unless still refuses. still is called under the head's lock with a
+// permit at the head: between it and the entry, nobody says anything. It must
+// be short, and may be called again; its error is returned as it is.
+func (l *Ledger) EnterIf(ctx context.Context, id TenantID, n Note, purpose string, once Once, still func(Permit) error) (Recorded, error) {
+	t, err := l.tenant(ctx, id)
+	if err != nil {
+		return Recorded{}, err
+	}
+	if !n.Kind.clear() {
+		return Recorded{}, errors.New("consent: not a kind of note that is entered on a condition")
+	}
+	w := &write{once: once, build: func(now Time, pos Position) (Row, any, error) {
+		t.mu.Lock()
+		t.advance(now)
+		t.mu.Unlock()
+		if err := still(Permit{t: t, purpose: purpose, at: Head{Position: pos - 1, Now: now}}); err != nil {
+			return Row{}, nil, &refusal{err}
+		}
+		return Row{Kind: n.Kind, RecordedAt: now, Position: pos}, n.Body, nil
+	}}
+	if err := l.submit(ctx, id, []*write{w}); err != nil {
+		return Recorded{}, err
+	}
+	return w.result.Recorded, w.result.Err
 }
