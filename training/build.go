@@ -14,7 +14,8 @@ import (
 const maxPins = 3
 
 // build builds a manifest, and records why when it cannot. It reports false
-// when not even that could be done.
+// when it is to be tried again: the ledger cannot be asked, or the record not
+// be written.
 func (s *Service) build(ctx context.Context, t consent.TenantID, row ManifestRow) bool {
 	b, err := s.open(t, row)
 	if err == nil {
@@ -32,6 +33,9 @@ func (s *Service) build(ctx context.Context, t consent.TenantID, row ManifestRow
 		return true // what ctx ended goes on at the next start
 	}
 	s.Log.Error("manifest failed", "job_id", row.ID, "error", err)
+	if errors.Is(err, consent.ErrUnavailable) {
+		return false // until the ledger can be asked again
+	}
 	if b == nil { // its record does not open: nobody can go on with it
 		row.State = Failed
 		return s.Manifests.SaveManifest(ctx, t, row) == nil
@@ -49,7 +53,7 @@ func problemOf(err error) string {
 		is   error
 		name string
 	}{
-		{ErrFull, "disk_full"}, {consent.ErrUnavailable, "ledger_unavailable"}, {consent.ErrPurposeUnknown, "purpose_unknown"},
+		{ErrFull, "disk_full"}, {consent.ErrPurposeUnknown, "purpose_unknown"},
 		{consent.ErrPast, "no_policy"}, {ErrErased, "erased"}, {ErrDamaged, "damaged"}, {errDiverged, "diverged"},
 	} {
 		if errors.Is(err, known.is) {

@@ -60,9 +60,15 @@ func NewService(d Deps) *Service {
 	return &Service{Deps: d, wake: make(chan struct{}, 1), progress: map[string]float64{}, folds: map[consent.TenantID]*consent.Fold{}}
 }
 
+// How long it takes until what failed for want of a ledger is tried again.
+const (
+	firstRetry = time.Second
+	lastRetry  = 30 * time.Second
+)
+
 // Run builds what is to be built, one manifest after the other, until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
-	for {
+	for wait := firstRetry; ; {
 		held, err := s.Manifests.Unfinished(ctx, s.Files.Holder())
 		settled := err == nil
 		for _, h := range held {
@@ -72,20 +78,21 @@ func (s *Service) Run(ctx context.Context) error {
 			}
 		}
 		if settled && len(held) > 0 {
+			wait = firstRetry
 			continue // what came meanwhile
 		}
-		again := time.NewTimer(time.Hour)
-		if !settled { // the database did not take what became of it
-			again.Reset(time.Second)
+		again := time.NewTimer(wait)
+		if settled {
+			again.Stop() // there is nothing to do until somebody asks
+		} else {
+			wait = min(2*wait, lastRetry)
 		}
 		select {
 		case <-ctx.Done():
-			again.Stop()
 			return nil
 		case <-s.wake:
 		case <-again.C:
 		}
-		again.Stop()
 	}
 }
 

@@ -65,7 +65,7 @@ const Shares = 1_000_000
 type Spec struct {
 	Purpose        string
 	Collections    []string
-	Filter         json.RawMessage // canonical; nil: none
+	Filter         json.RawMessage `json:",omitempty"` // canonical; nil: none
 	Splits         []Split
 	Formats        []string
 	IncludeText    bool
@@ -129,7 +129,7 @@ func (s State) String() string {
 type Manifest struct {
 	ID         string
 	State      State
-	Problem    string  // why it failed: "disk_full", "ledger_unavailable", "internal"
+	Problem    string  // why it failed: "disk_full", "purpose_unknown", "no_policy", "damaged", "erased", "diverged", "internal"
 	Progress   float64 // 0 to 1
 	Spec       Spec
 	Header     *Header // nil until the rows are known

@@ -35,10 +35,12 @@ import (
 	"github.com/assent-gateway/assent/internal/httpapi"
 	"github.com/assent-gateway/assent/internal/localembed"
 	"github.com/assent-gateway/assent/internal/seal"
+	"github.com/assent-gateway/assent/internal/sealedfile"
 	"github.com/assent-gateway/assent/internal/sqlite"
 	"github.com/assent-gateway/assent/internal/translog"
 	"github.com/assent-gateway/assent/internal/vault"
 	"github.com/assent-gateway/assent/retrieval"
+	"github.com/assent-gateway/assent/training"
 )
 
 // DefaultTenant is the tenant of the bootstrap key.
@@ -78,12 +80,14 @@ type Config struct {
 	Embedders retrieval.Embedders
 	// WrapIndex puts something between the service and the index.
 	WrapIndex func(retrieval.Index) retrieval.Index
+	Training  TrainingConfig
 }
 
 // A Gateway is everything opened, ready to be served.
 type Gateway struct {
 	Ledger      *consent.Ledger
 	Retrieval   *retrieval.Service
+	Training    *training.Service
 	Credentials *credential.Service
 	Tree        *translog.Log
 	// AdminKey is the bootstrap key. AdminKeyMade is set when this start made it.
@@ -99,7 +103,8 @@ type Gateway struct {
 
 	lost atomic.Bool // the database lacks a tenant whose journal the vault has
 
-	stopLog func() // nil before it runs
+	stopLog      func() // nil before it runs
+	stopTraining func() // the same
 
 	closed atomic.Bool
 }
@@ -134,6 +139,7 @@ func Open(ctx context.Context, cfg Config) (g *Gateway, err error) {
 		return g, err
 	}
 	g.runLog()
+	g.runTraining()
 	return g, nil
 }
 
@@ -263,6 +269,9 @@ func (g *Gateway) wire() error {
 		Embedders: embedders, Keys: g.vault.CatalogueKeys, Log: g.cfg.Log, Step: g.cfg.Step,
 	})
 	g.index.SetVectors(g.Retrieval)
+	if err := g.newTraining(); err != nil {
+		return err
+	}
 	g.Credentials = credential.NewService(g.db, g.vault.System(), credential.WithBootstrap(DefaultTenant, g.AdminKey),
 		credential.WithLedger(g.Ledger, func(ctx context.Context, id consent.TenantID) error {
 			_, err := g.openTenant(ctx, id)
@@ -402,6 +411,9 @@ func (g *Gateway) Close() error {
 		return nil
 	}
 	var errs []error
+	if g.stopTraining != nil {
+		g.stopTraining() // what it did not finish, the next start does
+	}
 	if g.stopLog != nil {
 		g.stopLog() // what it did not sign for, the next start does
 	}
@@ -421,8 +433,8 @@ func (g *Gateway) Close() error {
 func (g *Gateway) Handler() http.Handler {
 	return httpapi.New(httpapi.Deps{
 		Ledger: g.Ledger, Retrieval: g.Retrieval, Credentials: g.Credentials,
-		Tenants: g, Tree: g.Tree, PublicLog: g.cfg.TransparencyLog.Public, Ready: g.Ready, Log: g.cfg.Log,
-		Outages: []error{sqlite.ErrClosed, sqlite.ErrBusy, sqlite.ErrFull, sqlite.ErrCorrupt, sqlite.ErrOther},
+		Training: g.Training, Tenants: g, Tree: g.Tree, PublicLog: g.cfg.TransparencyLog.Public, Ready: g.Ready, Log: g.cfg.Log,
+		Outages: []error{sqlite.ErrClosed, sqlite.ErrBusy, sqlite.ErrFull, sqlite.ErrCorrupt, sqlite.ErrOther, sealedfile.ErrDisk, training.ErrFull},
 	})
 }
 
@@ -433,5 +445,6 @@ func Sentinels() []error {
 		sqlite.ErrClosed, sqlite.ErrBusy, sqlite.ErrFull, sqlite.ErrCorrupt, sqlite.ErrSchema,
 		vault.ErrBroken, vault.ErrGap, vault.ErrDamaged,
 		retrieval.ErrConflict, retrieval.ErrEmbedder,
+		training.ErrFull, training.ErrDamaged, sealedfile.ErrDisk,
 	}
 }

@@ -8,12 +8,14 @@ import (
 	"github.com/assent-gateway/assent/internal/credential"
 	"github.com/assent-gateway/assent/internal/translog"
 	"github.com/assent-gateway/assent/retrieval"
+	"github.com/assent-gateway/assent/training"
 )
 
 // Deps are what the HTTP interface is made of. All but Log are required.
 type Deps struct {
 	Ledger      *consent.Ledger
 	Retrieval   *retrieval.Service
+	Training    *training.Service
 	Credentials *credential.Service
 	Tenants     TenantMaker
 	Tree        *translog.Log

@@ -7,6 +7,7 @@ import (
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/internal/seal"
 	"github.com/assent-gateway/assent/retrieval"
+	"github.com/assent-gateway/assent/training"
 )
 
 // Consent returns the vault as the ledger's port.
@@ -27,6 +28,9 @@ func (v *Vault) CatalogueKeys(t consent.TenantID) (retrieval.Keys, bool) {
 		Payload:   seal.Derive(k.Payload, "assent catalogue payload"),
 	}, true
 }
+
+// Manifests returns the vault as the port of training manifests.
+func (v *Vault) Manifests() training.Vault { return manifestPort{v} }
 
 type ledgerPort struct{ v *Vault }
 
@@ -99,3 +103,38 @@ func (p recordPort) Open(ref seal.Ref, parent *seal.Key) (seal.Key, error) {
 }
 
 func (p recordPort) Destroy(refs ...seal.Ref) error { return p.v.Destroy(refs...) }
+
+type manifestPort struct{ v *Vault }
+
+func (p manifestPort) ManifestKeys(t consent.TenantID) (training.Keys, bool) {
+	k, ok := p.v.Tenant(string(t))
+	if !ok {
+		return training.Keys{}, false
+	}
+	return training.Keys{
+		Derive:  seal.Derive(k.Index, "assent manifests"),
+		Payload: seal.Derive(k.Payload, "assent manifests payload"),
+	}, true
+}
+
+func (p manifestPort) NewFileKey() (seal.Key, seal.Ref, error) {
+	key := seal.NewKey()
+	refs, err := p.v.Put([]NewKey{{Key: key}})
+	if err != nil {
+		return seal.Key{}, seal.Ref{}, err
+	}
+	return key, refs[0], nil
+}
+
+func (p manifestPort) FileKey(ref seal.Ref) (seal.Key, error) {
+	if ref.IsZero() {
+		return seal.Key{}, training.ErrErased
+	}
+	k, err := p.v.Key(ref, nil)
+	if gone(err) {
+		return k, training.ErrErased
+	}
+	return k, err
+}
+
+func (p manifestPort) Destroy(refs ...seal.Ref) error { return p.v.Destroy(refs...) }
