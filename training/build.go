@@ -3,6 +3,7 @@ package training
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/assent-gateway/assent/consent"
@@ -20,7 +21,7 @@ func (s *Service) build(ctx context.Context, t consent.TenantID, row ManifestRow
 	b, err := s.open(t, row)
 	if err == nil {
 		began := time.Now()
-		if err = b.make(ctx); err == nil {
+		if err = b.guarded(ctx); err == nil {
 			s.Log.Info("manifest ready", "job_id", row.ID, "count", b.job.Rows, "duration", time.Since(began))
 		}
 	}
@@ -46,6 +47,20 @@ func (s *Service) build(ctx context.Context, t consent.TenantID, row ManifestRow
 	}
 	return b.save(ctx) == nil
 }
+
+// guarded is make, and an error where it panics: the goroutine is nobody's
+// request, and what a panic would print could be anybody's data.
+func (b *build) guarded(ctx context.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			b.Log.Error("a build panicked", "panic_type", fmt.Sprintf("%T", p))
+			err = errPanic
+		}
+	}()
+	return b.make(ctx)
+}
+
+var errPanic = errors.New("training: a build panicked")
 
 // problemOf is what is told of a failure.
 func problemOf(err error) string {
