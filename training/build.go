@@ -89,14 +89,19 @@ func (b *build) make(ctx context.Context) error {
 			return err
 		}
 	}
-	parts, err := b.parts(ctx)
-	if err != nil {
-		return err
+	if b.job.Phase == phaseRender {
+		parts, err := b.parts(ctx)
+		if err != nil {
+			return err
+		}
+		if err := b.render(ctx, fkey, parts); err != nil {
+			return err
+		}
+		if err := b.finish(ctx, fkey, parts); err != nil {
+			return err
+		}
 	}
-	if err := b.render(ctx, fkey, parts); err != nil {
-		return err
-	}
-	return b.finish(ctx, fkey, parts)
+	return b.ready(ctx)
 }
 
 // choose scans and merges. It leaves the phase as it is when the corpus moved

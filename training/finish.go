@@ -123,7 +123,7 @@ func (b *build) eachEntry(i int, f func(rank uint32, e *entry) error) error {
 	}
 }
 
-// enter enters the manifest in the ledger, and makes it ready.
+// enter enters the manifest in the ledger, and signs for it.
 func (b *build) enter(ctx context.Context, st *standing, fkey seal.Key, parts map[int]part, members map[consent.SubjectNum]bool) error {
 	j := &b.job
 	j.Files, j.Rows, j.Withheld = nil, 0, 0
@@ -189,7 +189,7 @@ func filesDigest(files []FileInfo) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// sign makes the statement and the manifest ready.
+// sign makes the statement, the last of a manifest.
 func (b *build) sign(ctx context.Context, fkey seal.Key, at consent.Time) error {
 	j := &b.job
 	proof, err := b.Notary.Prove(ctx, b.t, j.Entry)
@@ -212,12 +212,25 @@ func (b *build) sign(ctx context.Context, fkey seal.Key, at consent.Time) error 
 	if j.Statement, err = b.Notary.Sign(ctx, b.t, PayloadType, payload); err != nil {
 		return err
 	}
-	j.Phase, b.row.State = phaseDone, Ready
+	j.Phase = phaseDone
+	if err := b.save(ctx); err != nil {
+		return err
+	}
+	b.Step("signed") // a crash here: spools that nobody needs; the next start removes them
+	return nil
+}
+
+// ready ends a build.
+func (b *build) ready(ctx context.Context) error {
+	if err := b.Files.Remove(b.path("work")); err != nil {
+		return err
+	}
+	b.row.State = Ready
 	if err := b.save(ctx); err != nil {
 		return err
 	}
 	b.Step("ready")
-	return b.Files.Remove(b.path("work"))
+	return nil
 }
 
 func sortedNums(set map[consent.SubjectNum]bool) []consent.SubjectNum {

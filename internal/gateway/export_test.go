@@ -1,10 +1,14 @@
 package gateway
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
+	"strings"
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/internal/seal"
+	"github.com/assent-gateway/assent/training"
 )
 
 // DestroyPersonsKey destroys a person's key in the vault, as an erasure will.
@@ -19,4 +23,43 @@ func (g *Gateway) DestroyPersonsKey(ctx context.Context, who consent.Subject) er
 	}
 	refs := []seal.Ref{rows[0].Key}
 	return g.vault.Destroy(refs...)
+}
+
+// A WrittenRow is of a manifest's files as they rest.
+type WrittenRow struct {
+	ID string `json:"document_id"`
+}
+
+// ManifestRows reads the JSON rows of a manifest past the second gate.
+func (g *Gateway) ManifestRows(ctx context.Context, id string) (out []WrittenRow) {
+	row, _, err := g.db.Manifest(ctx, DefaultTenant, id)
+	if err != nil {
+		panic(err)
+	}
+	key, err := g.vault.Manifests().FileKey(row.Key)
+	if err != nil {
+		panic(err)
+	}
+	m, err := g.Training.Get(ctx, training.Caller{Tenant: DefaultTenant}, id)
+	if err != nil {
+		panic(err)
+	}
+	for _, f := range m.Files {
+		if !strings.HasSuffix(f.Name, ".jsonl") {
+			continue
+		}
+		in, err := g.Training.Files.Open(id+"/files/"+f.Name, key)
+		if err != nil {
+			panic(err)
+		}
+		for lines := bufio.NewScanner(in); lines.Scan(); {
+			var r WrittenRow
+			if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
+				panic(err)
+			}
+			out = append(out, r)
+		}
+		in.Close()
+	}
+	return out
 }

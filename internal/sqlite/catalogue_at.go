@@ -7,11 +7,16 @@ import (
 	"github.com/assent-gateway/assent/retrieval"
 )
 
-// docsAt reads versions by the order of ingest, live or ended.
-const docsAt = docQuery + ` LEFT JOIN document_subjects s ON s.doc = d.id
-	WHERE d.id IN (SELECT id FROM documents WHERE tenant = ?1 AND id > ?4
+// docsAt reads versions by the order of ingest, live or ended. A page walks the
+// table from its mark on: by any index the tenant's whole corpus would be
+// sorted for every page.
+const docsAt = `SELECT d.id, d.num, d.collection, d.lookup, d.digest, d.source, d.key_slot, d.key_id, d.personal,
+	d.retain_until, d.passages, d.decided_at, d.from_pos, d.to_pos, d.sealed, s.role, s.subject
+	FROM (SELECT id FROM documents NOT INDEXED WHERE id > ?4 AND tenant = ?1
 		AND collection IN (SELECT value FROM json_each(?2)) AND from_pos <= ?3 AND (to_pos = 0 OR to_pos > ?3)
-		ORDER BY id LIMIT ?5)` + docOrder
+		ORDER BY id LIMIT ?5) p
+	CROSS JOIN documents d ON d.id = p.id
+	LEFT JOIN document_subjects s ON s.doc = d.id` + docOrder
 
 // VersionsAt implements retrieval.Catalogue. The mark is the row's id.
 func (db *DB) VersionsAt(ctx context.Context, t consent.TenantID, in []retrieval.CollectionID, at retrieval.CorpusPosition, after int64, limit int) ([]retrieval.Version, error) {

@@ -22,7 +22,7 @@ type storedDoc struct {
 // the tenant rather than sort ten rows.
 const docQuery = `SELECT d.id, d.num, d.collection, d.lookup, d.digest, d.source, d.key_slot, d.key_id, d.personal,
 	d.retain_until, d.passages, d.decided_at, d.from_pos, d.to_pos, d.sealed, s.role, s.subject
-	FROM documents d `
+	FROM documents d INDEXED BY `
 
 const docWhere = ` LEFT JOIN document_subjects s ON s.doc = d.id
 	WHERE d.tenant = ?1 AND d.to_pos = 0 `
@@ -30,10 +30,10 @@ const docWhere = ` LEFT JOIN document_subjects s ON s.doc = d.id
 const docOrder = ` ORDER BY d.id, s.role, s.ordinal`
 
 const (
-	docsByNum    = docQuery + `INDEXED BY documents_num` + docWhere + `AND d.num = ?2` + docOrder
-	docsByNums   = docQuery + `INDEXED BY documents_num` + docWhere + `AND d.num IN (SELECT value FROM json_each(?2))` + docOrder
-	docsByLookup = docQuery + `INDEXED BY documents_lookup` + docWhere + `AND d.collection = ?2 AND d.lookup IN (SELECT unhex(value) FROM json_each(?3))` + docOrder
-	docsLive     = docQuery + `INDEXED BY documents_live` + docWhere + docOrder
+	docsByNum    = docQuery + `documents_num` + docWhere + `AND d.num = ?2` + docOrder
+	docsByNums   = docQuery + `documents_num` + docWhere + `AND d.num IN (SELECT value FROM json_each(?2))` + docOrder
+	docsByLookup = docQuery + `documents_lookup` + docWhere + `AND d.collection = ?2 AND d.lookup IN (SELECT unhex(value) FROM json_each(?3))` + docOrder
+	docsLive     = docQuery + `documents_live` + docWhere + docOrder
 )
 
 // eachDoc calls f with every version that a docQuery finds.
