@@ -3,6 +3,7 @@ package gateway
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"strings"
 
@@ -62,4 +63,26 @@ func (g *Gateway) ManifestRows(ctx context.Context, id string) (out []WrittenRow
 		in.Close()
 	}
 	return out
+}
+
+// Suppress enters the suppression of a person, as an erasure will: the entry
+// alone. Nobody may write to the ledger meanwhile.
+func (g *Gateway) Suppress(ctx context.Context, who consent.Subject) error {
+	num, err := g.Ledger.Find(ctx, DefaultTenant, who)
+	if err != nil {
+		return err
+	}
+	port := g.vault.Consent()
+	keys, _ := port.Keys(DefaultTenant)
+	var row consent.Row
+	err = g.db.Append(ctx, DefaultTenant, func(head consent.Head) (consent.Batch, error) {
+		row = consent.Row{Position: head.Position + 1, Kind: consent.KindErasure, Subject: num, RecordedAt: head.Now, Sealed: []byte("{}")}
+		row.Leaf = sha256.Sum256(row.AppendEntry([]byte{0}))
+		row.MAC = seal.MAC(keys.MAC, "assent ledger row", row.Leaf[:])
+		return consent.Batch{Rows: []consent.Row{row}}, nil
+	})
+	if err != nil {
+		return err
+	}
+	return port.AppendJournal(DefaultTenant, []consent.JournalRecord{{Position: row.Position, Leaf: row.Leaf, Kind: row.Kind}})
 }
