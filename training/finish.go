@@ -40,6 +40,7 @@ func (b *build) finish(ctx context.Context, fkey seal.Key, parts map[int]part) e
 		if err := b.Lineage.AddMembers(ctx, b.t, b.row.ID, sortedNums(members)); err != nil {
 			return err
 		}
+		b.Step("settled") // a crash here: shards that hold who permitted a moment ago; the next start looks again
 		err = b.enter(ctx, st, fkey, parts, members)
 		if !errors.Is(err, errMoved) {
 			return err

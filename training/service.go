@@ -23,7 +23,7 @@ type Deps struct {
 	Notary    Notary
 	Log       *slog.Logger
 	// Step is called after every durable step of a build, by name: "scanned",
-	// "merged", "part", "entered", "signed", "ready". Tests kill the process there.
+	// "merged", "part", "settled", "entered", "signed", "ready". Tests kill the process there.
 	Step      func(string)
 	Workers   int // that render shards; 0: one a core
 	ShardRows int // rows of a shard; 0: 100 000

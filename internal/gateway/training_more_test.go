@@ -472,6 +472,38 @@ func TestLineageOfARun(t *testing.T) {
 	}
 }
 
+// People withdraw at the worst moments: behind the writing of the shard that
+// holds them, and behind the last look at all rows. Neither is in the manifest.
+func TestWithdrawalsBetweenTheLooks(t *testing.T) {
+	var g *gateway.Gateway
+	at := map[string]string{"part": "person00", "settled": "person01"} // of the build's own goroutine
+	armed := false
+	g = openGateway(t, gateway.Config{Training: gateway.TrainingConfig{ShardRows: 7, Workers: 1}, Step: func(step string) {
+		if who := at[step]; armed && who != "" {
+			delete(at, step)
+			say(t, g, consent.Revoked, []string{who}, trn)
+		}
+	}})
+	makeCollection(t, g, "a", retrieval.Spec{})
+	say(t, g, consent.Granted, people30(), rag, emb, trn)
+	ingest(t, g, "a", invented(people30()...))
+	armed = true
+	s := spec("a")
+	s.Linkable, s.Formats = true, []string{"jsonl"}
+	m := manifest(t, g, s)
+	if len(at) != 0 {
+		t.Fatalf("never came by: %v", at)
+	}
+	if m.Rows != 56 || m.Withheld != 4 {
+		t.Errorf("%d rows, %d withheld", m.Rows, m.Withheld)
+	}
+	for _, r := range rowsOf(t, g, m) { // served, so that it is valid
+		if strings.HasPrefix(r.ID, "person00") || strings.HasPrefix(r.ID, "person01") {
+			t.Errorf("it holds %s", r.ID)
+		}
+	}
+}
+
 // Builds beside withdrawals: no manifest holds a row of anyone who was not
 // permitted at the head when it was entered, and each rebuilt is the same or
 // lacks exactly the withheld. ASSENT_MANIFESTS is how many are built.

@@ -37,7 +37,7 @@ func groupRows(c training.Columns) int64 {
 // NewWriter implements training.Format.
 func (Format) NewWriter(w io.Writer, c training.Columns) training.RowWriter {
 	schema := parquet.SchemaOf(reflect.New(columns(c)).Interface())
-	out := &writer{columns: c, w: parquet.NewWriter(w, schema,
+	out := &writer{columns: c, w: parquet.NewGenericWriter[any](w, schema,
 		parquet.CreatedBy("assent", "1", "manifest"), parquet.Compression(&zstd.Codec{Level: zstd.SpeedFastest, Concurrency: 1}),
 		parquet.DataPageVersion(1), parquet.PageBufferSize(256<<10), parquet.WriteBufferSize(0), parquet.DataPageStatistics(true))}
 	out.values = make([][]parquet.Value, len(out.w.ColumnWriters()))
@@ -73,7 +73,7 @@ func columns(c training.Columns) reflect.Type {
 // A writer gathers rows as the library's values, by column. What they point to
 // is the batch's own memory.
 type writer struct {
-	w       *parquet.Writer
+	w       *parquet.GenericWriter[any]
 	columns training.Columns
 	values  [][]parquet.Value
 	column  int   // the next of the row in hand
