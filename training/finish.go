@@ -37,9 +37,6 @@ func (b *build) finish(ctx context.Context, fkey seal.Key, parts map[int]part) e
 		if err != nil {
 			return err
 		}
-		if err := b.Lineage.AddMembers(ctx, b.t, b.row.ID, sortedNums(members)); err != nil {
-			return err
-		}
 		b.Step("settled") // a crash here: shards that hold who permitted a moment ago; the next start looks again
 		err = b.enter(ctx, st, fkey, parts, members)
 		if !errors.Is(err, errMoved) {
@@ -163,6 +160,9 @@ func (b *build) enter(ctx context.Context, st *standing, fkey seal.Key, parts ma
 		return err
 	}
 	b.Step("entered") // a crash here: an entry that no manifest names yet; the repeat meets it
+	if err := b.Lineage.AddMembers(ctx, b.t, b.row.ID, sortedNums(members)); err != nil {
+		return err
+	}
 	j.Entry, j.ExpiresAt = made.Position, made.RecordedAt+consent.Time(j.Spec.ExpiresIn)
 	return b.sign(ctx, fkey, made.RecordedAt)
 }

@@ -92,7 +92,7 @@ func resetPeak() { _ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0o200)
 // Parquet, judged again, entered, signed. Rows are those of the corpus, of
 // which 30 % are excluded.
 func BenchmarkBuild(b *testing.B) {
-	for _, rows := range []int{200_000, 5_000_000} {
+	for _, rows := range []int{200_000, 1_000_000, 5_000_000} {
 		b.Run(fmt.Sprint(rows, " rows"), func(b *testing.B) {
 			g, _ := generatedGateway(b, rows, 20_000, gateway.TrainingConfig{})
 			s := spec("a")
