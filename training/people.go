@@ -26,6 +26,7 @@ type person struct {
 	secret    func() seal.Key
 	pseudonym Token
 	split     uint8
+	alone     *cast // of documents that are this person's alone
 }
 
 func newSecrets(l *consent.Ledger, t consent.TenantID, key seal.Key, splits []Split) *secrets {
@@ -65,7 +66,7 @@ func (s *secrets) split(secret seal.Key) uint8 {
 	return uint8(len(s.splits) - 1)
 }
 
-// a cast is the people of one document, and what names it in the manifest.
+// A cast is the people of one document, and what names it in the manifest.
 type cast struct {
 	secret     func() seal.Key
 	pseudonyms []Token
@@ -81,6 +82,9 @@ func (s *secrets) cast(ctx context.Context, who consent.People, collection, id s
 		secret := seal.Derive(s.key(), "assent manifest document about nobody", []byte(collection), []byte(id))
 		c.secret, c.split = seal.Hold(secret), s.split(secret)
 		return c, nil
+	}
+	if len(who.Owners) == 1 && len(who.Mentions) == 0 {
+		return s.alone(ctx, who.Owners[0])
 	}
 	keys := []seal.Key{}
 	seen := map[consent.SubjectNum]bool{}
@@ -104,4 +108,19 @@ func (s *secrets) cast(ctx context.Context, who consent.People, collection, id s
 	slices.SortFunc(c.pseudonyms, func(a, b Token) int { return bytes.Compare(a[:], b[:]) })
 	c.secret = seal.Hold(seal.Combine("assent manifest document", keys...))
 	return c, nil
+}
+
+// alone is the cast of documents of one person.
+func (s *secrets) alone(ctx context.Context, num consent.SubjectNum) (cast, error) {
+	p, err := s.of(ctx, num)
+	if err != nil {
+		return cast{}, err
+	}
+	if p.alone == nil {
+		p.alone = &cast{
+			secret:     seal.Hold(seal.Combine("assent manifest document", p.secret())),
+			pseudonyms: []Token{p.pseudonym}, split: p.split,
+		}
+	}
+	return *p.alone, nil
 }

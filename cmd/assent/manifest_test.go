@@ -177,7 +177,9 @@ func TestEveryByteOfAManifestCounts(t *testing.T) {
 			check(name, name, func(files fstest.MapFS) { files[name] = &fstest.MapFile{Data: changed} })
 		}
 		check(name, name, func(files fstest.MapFS) { files[name] = &fstest.MapFile{Data: f.Data[:len(f.Data)-1]} })
-		check(name, name, func(files fstest.MapFS) { files[name] = &fstest.MapFile{Data: append(f.Data[:len(f.Data):len(f.Data)], '\n')} })
+		check(name, name, func(files fstest.MapFS) {
+			files[name] = &fstest.MapFile{Data: append(f.Data[:len(f.Data):len(f.Data)], '\n')}
+		})
 		check(name, name, func(files fstest.MapFS) { delete(files, name) })
 	}
 	check("one more", "data/train-00001-of-00001.jsonl", func(files fstest.MapFS) {
