@@ -204,11 +204,19 @@ func (c *call) getManifest() error {
 }
 
 func (c *call) resumeManifest() error {
-	m, err := c.Training.Resume(c.ctx(), c.trainer(), c.param("id"))
+	id := c.param("id")
+	out, _, err := c.repeatable(nil, func(consent.Once) (outcome, error) {
+		_, err := c.Training.Resume(c.ctx(), c.trainer(), id)
+		return outcome{Status: http.StatusAccepted}, err
+	})
 	if err != nil {
 		return err
 	}
-	return c.json(http.StatusAccepted, manifestMade{m.ID, m.State.String()})
+	m, err := c.Training.Get(c.ctx(), c.trainer(), id)
+	if err != nil {
+		return err
+	}
+	return c.json(out.Status, manifestMade{m.ID, m.State.String()})
 }
 
 // getManifestFile streams a file, judged just before its first byte leaves.
