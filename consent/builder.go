@@ -151,9 +151,15 @@ func (b *builder) checkType(row Row) error {
 	return nil
 }
 
-// addOther adds an entry of the tenant itself, sealed under its payload key.
+// addOther adds an entry of the tenant itself, sealed under its payload key
+// unless what it says is for everyone (Kind.clear).
 func (b *builder) addOther(w *write, row Row, body any) (err error) {
-	if row.Sealed, err = sealBody(b.t.keys.Payload, b.t.id, row.Position, body); err != nil {
+	if row.Kind.clear() {
+		row.Sealed, err = json.Marshal(body)
+	} else {
+		row.Sealed, err = sealBody(b.t.keys.Payload, b.t.id, row.Position, body)
+	}
+	if err != nil {
 		return err
 	}
 	if len(row.Sealed) > maxSealed {

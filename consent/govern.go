@@ -105,7 +105,8 @@ func decodeType(plain []byte) (PublishedType, error) {
 	return p, p.check()
 }
 
-// A Note is an entry about documents, keys or the tenant: sealed under the
+// A Note is an entry about documents, keys, manifests or the tenant. But for
+// manifests and runs, which hold nothing of anybody, it is sealed under the
 // tenant's payload key.
 type Note struct {
 	Kind Kind // any but those about people, policies and consent types
@@ -131,7 +132,7 @@ var errBegun = errors.New("consent: the ledger has entries")
 
 func (l *Ledger) enter(ctx context.Context, id TenantID, n Note, first bool) (Position, error) {
 	switch n.Kind {
-	case KindAttestation, KindOwners, KindKey, KindTenant, KindHold, KindRestore, KindVault:
+	case KindAttestation, KindOwners, KindKey, KindTenant, KindHold, KindRestore, KindVault, KindRun:
 	default:
 		return 0, errors.New("consent: not a kind of note")
 	}
@@ -179,4 +180,31 @@ func (l *Ledger) Notes(ctx context.Context, id TenantID, kind Kind, f func(Posit
 		}
 	}
 	return nil
+}
+
+// EnterIf records a note about something that was judged under permits for a
+// purpose, unless still refuses. still is called under the head's lock with a
+// permit at the head: between it and the entry, nobody says anything. It must
+// be short, and may be called again; its error is returned as it is.
+func (l *Ledger) EnterIf(ctx context.Context, id TenantID, n Note, purpose string, once Once, still func(Permit) error) (Recorded, error) {
+	t, err := l.tenant(ctx, id)
+	if err != nil {
+		return Recorded{}, err
+	}
+	if !n.Kind.clear() {
+		return Recorded{}, errors.New("consent: not a kind of note that is entered on a condition")
+	}
+	w := &write{once: once, build: func(now Time, pos Position) (Row, any, error) {
+		t.mu.Lock()
+		t.advance(now)
+		t.mu.Unlock()
+		if err := still(Permit{t: t, purpose: purpose, at: Head{Position: pos - 1, Now: now}}); err != nil {
+			return Row{}, nil, &refusal{err}
+		}
+		return Row{Kind: n.Kind, RecordedAt: now, Position: pos}, n.Body, nil
+	}}
+	if err := l.submit(ctx, id, []*write{w}); err != nil {
+		return Recorded{}, err
+	}
+	return w.result.Recorded, w.result.Err
 }

@@ -263,3 +263,26 @@ func (t *tenant) judge(rule Rule, d People, now Time) Decision {
 	no.Allowed = false
 	return no
 }
+
+// PersonSecret returns a secret of a person for one use, derived from their
+// key: it dies with it. ErrKeyGone, ErrNoPerson.
+func (l *Ledger) PersonSecret(ctx context.Context, id TenantID, num SubjectNum, label string) (seal.Key, error) {
+	t, err := l.tenant(ctx, id)
+	if err != nil {
+		return seal.Key{}, err
+	}
+	t.mu.RLock()
+	who, ok := t.who[num]
+	t.mu.RUnlock()
+	if !ok {
+		return seal.Key{}, ErrNoPerson
+	}
+	key, err := l.vault.SubjectKey(who.key)
+	if err != nil {
+		if !errors.Is(err, ErrKeyGone) {
+			err = fmt.Errorf("%w: open a person's key", ErrUnavailable)
+		}
+		return seal.Key{}, err
+	}
+	return seal.Derive(key, label), nil
+}

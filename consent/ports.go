@@ -88,7 +88,14 @@ const (
 	KindHold    Kind = 9
 	KindRestore Kind = 10 // the data, or the vault, was put back from a backup
 	KindVault   Kind = 11 // keys were rotated, backed up, retired
+
+	KindManifest Kind = 12 // a training manifest was finished
+	KindRun      Kind = 13 // a training run was bound to a manifest
 )
+
+// clear reports whether what an entry of the kind says rests in clear, for
+// whoever verifies the log: random ids, enums, counters and digests alone.
+func (k Kind) clear() bool { return k == KindManifest || k == KindRun }
 
 // A SubjectRow is a person as stored: no identifier in clear.
 type SubjectRow struct {

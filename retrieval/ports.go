@@ -92,6 +92,18 @@ type DocRow struct {
 	Sealed      []byte           // DocMeta, sealed under the record key
 }
 
+// A Version is a version of a document that was live once, as far as it is
+// left: all of a live one, of an ended one (To is not 0) numbers, people and
+// positions.
+type Version struct {
+	DocRow
+	Mark   int64     // its place in an order that never changes, above 0
+	Bodies []PartRow // ascending; none of an ended one
+}
+
+// MaxVersionParts bounds the passages of what one call of VersionsAt returns.
+const MaxVersionParts = 4096
+
 // A PartRow is one sealed part of a passage: its head or its body.
 type PartRow struct {
 	Ref    PassageRef
@@ -164,8 +176,14 @@ type Catalogue interface {
 	// ascending by passage number. f may keep what it is given.
 	Live(ctx context.Context, t consent.TenantID, f func(DocRow, []PartRow) error) error
 
+	// VersionsAt returns versions in some collections that were live at a
+	// corpus position, ascending by Mark from after a mark on: at most limit,
+	// and of at most MaxVersionParts passages together, but at least one when there
+	// is one. A version that has ended since has only what is left of it.
+	VersionsAt(ctx context.Context, t consent.TenantID, in []CollectionID, at CorpusPosition, after int64, limit int) ([]Version, error)
+
 	// KeyRefs calls f with every vault slot that a row of any tenant names:
-	// subjects' and live documents'.
+	// subjects', live documents', and those of manifests whose files are kept.
 	KeyRefs(ctx context.Context, f func(seal.Ref) error) error
 }
 

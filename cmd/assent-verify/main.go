@@ -1,5 +1,5 @@
 // Command assent-verify checks from outside what a gateway says about its log:
-// single proofs, receipts, two checkpoints, a whole log.
+// single proofs, receipts, two checkpoints, a whole log, training manifests.
 //
 // It is a binary of its own and imports, of this module, internal/verify
 // alone: an auditor can read all of it in an hour and build it without the
@@ -45,6 +45,7 @@ const overview = `usage: assent-verify COMMAND --key VKEY …
   receipt FILE           the same of a consent record, as given to a person
   consistency OLD NEW    the log at checkpoint NEW continues the log at OLD
   log URL|DIR            a whole log: every tile, every entry
+  manifest DIR           a training manifest: statement, entry, files, rows
 
 VKEY is the log's verifier key, NAME+ID+BASE64, from a source you trust.
 Exit status: 0 verified, 1 refused, 2 not found out.
@@ -67,7 +68,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	case "log":
 		return s.log(ctx, args[1:])
 	case "manifest":
-		return &usageError{"manifests cannot be verified yet: this version knows no statement of a manifest", overview}
+		return s.manifest(args[1:])
 	case "help", "-h", "-help", "--help":
 		_, err := io.WriteString(stdout, overview)
 		return err

@@ -1,11 +1,23 @@
 package gateway
 
 import (
+	"bufio"
 	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"slices"
+	"strings"
 
 	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/internal/credential"
+	"github.com/assent-gateway/assent/internal/embedded"
+	"github.com/assent-gateway/assent/internal/localembed"
+	"github.com/assent-gateway/assent/internal/parquetrows"
 	"github.com/assent-gateway/assent/internal/seal"
+	"github.com/assent-gateway/assent/internal/sealedfile"
+	"github.com/assent-gateway/assent/internal/translog"
 	"github.com/assent-gateway/assent/retrieval"
+	"github.com/assent-gateway/assent/training"
 )
 
 // CorpusHead is the default tenant's.
@@ -60,4 +72,156 @@ func (g *Gateway) ObjectsInWeaviate(ctx context.Context, name string) (int, erro
 		return 0, err
 	}
 	return g.index.index.Count(ctx, c.ID)
+}
+
+// A WrittenRow is of a manifest's files as they rest.
+type WrittenRow struct {
+	ID string `json:"document_id"`
+}
+
+// ManifestRows reads the JSON rows of a manifest past the second gate.
+func (g *Gateway) ManifestRows(ctx context.Context, id string) (out []WrittenRow) {
+	row, _, err := g.db.Manifest(ctx, DefaultTenant, id)
+	if err != nil {
+		panic(err)
+	}
+	key, err := g.vault.Manifests().FileKey(row.Key)
+	if err != nil {
+		panic(err)
+	}
+	m, err := g.Training.Get(ctx, training.Caller{Tenant: DefaultTenant}, id)
+	if err != nil {
+		panic(err)
+	}
+	for _, f := range m.Files {
+		if !strings.HasSuffix(f.Name, ".jsonl") {
+			continue
+		}
+		in, err := g.Training.Files.Open(id+"/files/"+f.Name, key)
+		if err != nil {
+			panic(err)
+		}
+		for lines := bufio.NewScanner(in); lines.Scan(); {
+			var r WrittenRow
+			if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
+				panic(err)
+			}
+			out = append(out, r)
+		}
+		in.Close()
+	}
+	return out
+}
+
+// Suppress enters the suppression of a person, as an erasure will: the entry
+// alone. Nobody may write to the ledger meanwhile.
+func (g *Gateway) Suppress(ctx context.Context, who consent.Subject) error {
+	num, err := g.Ledger.Find(ctx, DefaultTenant, who)
+	if err != nil {
+		return err
+	}
+	port := g.vault.Consent()
+	keys, _ := port.Keys(DefaultTenant)
+	var row consent.Row
+	err = g.db.Append(ctx, DefaultTenant, func(head consent.Head) (consent.Batch, error) {
+		row = consent.Row{Position: head.Position + 1, Kind: consent.KindErasure, Subject: num, RecordedAt: head.Now, Sealed: []byte("{}")}
+		row.Leaf = sha256.Sum256(row.AppendEntry([]byte{0}))
+		row.MAC = seal.MAC(keys.MAC, "assent ledger row", row.Leaf[:])
+		return consent.Batch{Rows: []consent.Row{row}}, nil
+	})
+	if err != nil {
+		return err
+	}
+	return port.AppendJournal(DefaultTenant, []consent.JournalRecord{{Position: row.Position, Leaf: row.Leaf, Kind: row.Kind}})
+}
+
+// Stores are the ports over one database.
+type Stores interface {
+	consent.Store
+	translog.Store
+	retrieval.Catalogue
+	credential.Store
+	training.Manifests
+	training.Lineage
+}
+
+// CopyTo copies the tenant's ledger and live documents to an empty database,
+// in the order in which they came.
+func (g *Gateway) CopyTo(ctx context.Context, to Stores) error {
+	if err := to.AddTenant(ctx, credential.TenantRow{ID: DefaultTenant, CreatedAt: 1}, nil, nil); err != nil {
+		return err
+	}
+	var b consent.Batch
+	if err := g.db.Subjects(ctx, DefaultTenant, func(r consent.SubjectRow) error { b.Subjects = append(b.Subjects, r); return nil }); err != nil {
+		return err
+	}
+	if err := g.db.Rows(ctx, DefaultTenant, 0, func(r consent.Row) error { b.Rows = append(b.Rows, r); return nil }); err != nil {
+		return err
+	}
+	if err := to.Append(ctx, DefaultTenant, func(consent.Head) (consent.Batch, error) { return b, nil }); err != nil {
+		return err
+	}
+	cols, err := g.db.Collections(ctx, DefaultTenant)
+	if err != nil {
+		return err
+	}
+	for _, c := range cols {
+		if err := to.PutCollection(ctx, DefaultTenant, c, nil, nil); err != nil {
+			return err
+		}
+	}
+	var in retrieval.Intake
+	var refs []retrieval.PassageRef
+	if err := g.db.Live(ctx, DefaultTenant, func(d retrieval.DocRow, heads []retrieval.PartRow) error {
+		in.Docs, in.Heads = append(in.Docs, d), append(in.Heads, heads...)
+		for n := range d.Passages {
+			refs = append(refs, retrieval.PassageRef{Doc: d.Num, N: n})
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	slices.SortFunc(in.Docs, func(a, b retrieval.DocRow) int { return int(a.From) - int(b.From) })
+	if in.Bodies, err = g.db.Bodies(ctx, DefaultTenant, refs); err != nil {
+		return err
+	}
+	_, _, err = to.Commit(ctx, DefaultTenant, nil, func(consent.Head) (retrieval.Intake, error) { return in, nil })
+	return err
+}
+
+// TrainingOver is training over another database with the gateway's vault. The
+// gateway itself is of no use any more but to be closed.
+func (g *Gateway) TrainingOver(ctx context.Context, db Stores, dir string) (*training.Service, error) {
+	g.stopTraining()
+	g.stopLog()
+	var ledger *consent.Ledger
+	log := translog.New(db, g.vault.Log(), translog.Options{Refresh: func(ctx context.Context, t consent.TenantID) error {
+		_, err := ledger.Head(ctx, t)
+		return err
+	}})
+	ledger = consent.NewLedger(db, g.vault.Consent(), consent.Options{Tree: log})
+	if err := ledger.Open(ctx, DefaultTenant); err != nil {
+		return nil, err
+	}
+	index := embedded.New(nil, embedded.Options{})
+	docs := retrieval.NewService(retrieval.Deps{Ledger: ledger, Catalogue: db, Index: index, Records: g.vault.Records(),
+		Embedders: localembed.Embedders{}, Keys: g.vault.CatalogueKeys})
+	index.SetVectors(docs)
+	if _, err := docs.Load(ctx, DefaultTenant); err != nil {
+		return nil, err
+	}
+	files, err := sealedfile.Open(dir, nil)
+	if err != nil {
+		return nil, err
+	}
+	s := training.NewService(training.Deps{Ledger: ledger, Corpus: pastCorpus{docs}, Manifests: db, Lineage: db, Files: files,
+		Formats: []training.Format{training.JSONL{}, parquetrows.Format{}}, Vault: g.vault.Manifests(), Notary: notary{log},
+		Workers: 3, ShardRows: g.cfg.Training.ShardRows})
+	run, cancel := context.WithCancel(ctx)
+	logged, built := make(chan struct{}), make(chan struct{})
+	go func() { defer close(logged); _ = log.Run(run) }()
+	go func() { defer close(built); _ = s.Run(run) }()
+	g.stopLog = func() { cancel(); <-logged }
+	g.stopTraining = func() { cancel(); <-built }
+	return s, nil
 }

@@ -43,12 +43,14 @@ import (
 	"github.com/assent-gateway/assent/internal/pgvault"
 	"github.com/assent-gateway/assent/internal/postgres"
 	"github.com/assent-gateway/assent/internal/seal"
+	"github.com/assent-gateway/assent/internal/sealedfile"
 	"github.com/assent-gateway/assent/internal/sqlite"
 	"github.com/assent-gateway/assent/internal/telemetry"
 	"github.com/assent-gateway/assent/internal/translog"
 	"github.com/assent-gateway/assent/internal/vault"
 	"github.com/assent-gateway/assent/internal/weaviate"
 	"github.com/assent-gateway/assent/retrieval"
+	"github.com/assent-gateway/assent/training"
 )
 
 // DefaultTenant is the tenant of the bootstrap key.
@@ -107,12 +109,14 @@ type Config struct {
 	LogInterval time.Duration // between two checkpoints; 0: see translog.Options
 	// WrapIndex puts something between the service and the index.
 	WrapIndex func(retrieval.Index) retrieval.Index
+	Training  TrainingConfig
 }
 
 // A Gateway is everything opened, ready to be served.
 type Gateway struct {
 	Ledger      *consent.Ledger
 	Retrieval   *retrieval.Service
+	Training    *training.Service
 	Credentials *credential.Service
 	Tree        *translog.Log
 	// AdminKey is the bootstrap key. AdminKeyMade is set when this start made it.
@@ -135,6 +139,7 @@ type Gateway struct {
 	stopLog       func() // nil before it runs
 	stopWatch     func() error
 	stopListening func() // nil when nobody listens
+	stopTraining  func() // the same
 
 	closed atomic.Bool
 }
@@ -170,6 +175,7 @@ func Open(ctx context.Context, cfg Config) (g *Gateway, err error) {
 	g.runLog()
 	g.listen()
 	g.index.run(g)
+	g.runTraining()
 	return g, g.observe()
 }
 
@@ -179,6 +185,9 @@ func (c *Config) defaults() {
 	}
 	if c.VaultDir == "" {
 		c.VaultDir = filepath.Clean(c.DataDir) + ".vault"
+	}
+	if c.DataDir == "" { // on a Postgres: for the files of manifests
+		c.DataDir = filepath.Clean(c.VaultDir) + ".data"
 	}
 }
 
@@ -331,6 +340,9 @@ func (g *Gateway) wire(ctx context.Context) error {
 		Observer: g.cfg.Telemetry.Retrieval(),
 	})
 	connect(g.Retrieval)
+	if err := g.newTraining(); err != nil {
+		return err
+	}
 	options := []credential.Option{
 		credential.WithBootstrap(DefaultTenant, g.AdminKey), credential.WithLedger(g.Ledger, g.Enter),
 	}
@@ -539,6 +551,9 @@ func (g *Gateway) Close() error {
 	if g.stopListening != nil {
 		g.stopListening()
 	}
+	if g.stopTraining != nil {
+		g.stopTraining() // what it did not finish, the next start does
+	}
 	if g.stopLog != nil {
 		g.stopLog() // what it did not sign for, the next start does
 	}
@@ -561,12 +576,12 @@ func (g *Gateway) Handler() http.Handler {
 	return httpapi.New(httpapi.Deps{
 		Metrics: metrics, Observer: observer, RateLimit: g.cfg.RateLimit,
 		Ledger: g.Ledger, Retrieval: g.Retrieval, Credentials: g.Credentials,
-		Tenants: g, Enter: g.Enter, Tree: g.Tree, PublicLog: g.cfg.TransparencyLog.Public, Ready: g.Ready, Log: g.cfg.Log,
+		Training: g.Training, Tenants: g, Enter: g.Enter, Tree: g.Tree, PublicLog: g.cfg.TransparencyLog.Public, Ready: g.Ready, Log: g.cfg.Log,
 		Outages: []error{
 			sqlite.ErrClosed, sqlite.ErrBusy, sqlite.ErrFull, sqlite.ErrCorrupt, sqlite.ErrOther,
 			postgres.ErrClosed, postgres.ErrUnreachable, postgres.ErrRefused, postgres.ErrNotPrimary, postgres.ErrNotDurable,
 			postgres.ErrLogsParameters, postgres.ErrUnreplicated, postgres.ErrBusy, postgres.ErrFull, postgres.ErrCorrupt,
-			postgres.ErrOther, pgvault.ErrDamaged, retrieval.ErrIndex,
+			postgres.ErrOther, pgvault.ErrDamaged, retrieval.ErrIndex, sealedfile.ErrDisk, training.ErrFull,
 		},
 	})
 }
@@ -582,5 +597,6 @@ func Sentinels() []error {
 		postgres.ErrSchema, postgres.ErrOther, pgvault.ErrDamaged,
 		retrieval.ErrConflict, retrieval.ErrEmbedder, retrieval.ErrIndex,
 		weaviate.ErrSchema, weaviate.ErrOpen, weaviate.ErrAutoSchema,
+		training.ErrFull, training.ErrDamaged, sealedfile.ErrDisk,
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/assent-gateway/assent/internal/translog"
 	"github.com/assent-gateway/assent/internal/vault"
 	"github.com/assent-gateway/assent/retrieval"
+	"github.com/assent-gateway/assent/training"
 )
 
 // A database is what a gateway needs of the database of its data: the file of
@@ -21,6 +22,8 @@ type database interface {
 	translog.Store
 	retrieval.Catalogue
 	retrieval.Outside
+	training.Manifests
+	training.Lineage
 	credential.Store
 
 	// VaultID is the id of the vault this data belongs to; nil for none yet.
@@ -43,6 +46,7 @@ type keeper interface {
 	Consent() consent.Vault
 	Records() retrieval.Records
 	Log() translog.Vault
+	Manifests() training.Vault
 	CatalogueKeys(t consent.TenantID) (retrieval.Keys, bool)
 	System() seal.Key
 

@@ -54,6 +54,17 @@ func probes() []probe {
 		{"GET /v1/collections/:c/documents/:id", "/v1/collections/" + mark + "/documents/" + mark + "?purpose=rag_retrieval", "", nil},
 		{"POST /v1/collections/:c/search", "/v1/collections/" + mark + "/search", query, nil},
 		{"POST /v1/passages/check", "/v1/passages/check", `{"passage_ids":["` + mark + `"],"purpose":"rag_retrieval"}`, nil},
+		{"POST /v1/manifests", "/v1/manifests", `{"purpose":"rag_retrieval","collections":["` + mark + `"],"filter":{"field":"` + mark + `","op":"eq","value":"` + mark + `"},"splits":{"train":1},"formats":["jsonl"],"include_text":true,"linkable":true,"visibilities":["listed"],"expires_in":"720h","at_corpus_position":1}`, nil},
+		{"GET /v1/manifests/:id", "/v1/manifests/MANIFEST", "", nil},
+		{"POST /v1/manifests/:id/resume", "/v1/manifests/MANIFEST/resume", "", nil},
+		{"GET /v1/manifests/:id/files/*path", "/v1/manifests/MANIFEST/files/data/train-00000-of-00001.jsonl", "", nil},
+		{"GET /v1/manifests/:id/statement", "/v1/manifests/MANIFEST/statement", "", nil},
+		{"GET /v1/manifests/:id/croissant", "/v1/manifests/MANIFEST/croissant", "", nil},
+		{"GET /v1/manifests/:id/check", "/v1/manifests/MANIFEST/check", "", nil},
+		{"GET /v1/manifests/:id/diff/:other", "/v1/manifests/MANIFEST/diff/MANIFEST", "", nil},
+		{"POST /v1/manifests/:id/runs", "/v1/manifests/MANIFEST/runs", `{"run_id":"` + mark + `","model_digest":"sha256:` + strings.Repeat("0", 64) + `","pipeline":"` + mark + `"}`, nil},
+		{"GET /v1/manifests/:id/runs", "/v1/manifests/MANIFEST/runs", "", nil},
+		{"GET /v1/subjects/:user/training", "/v1/subjects/" + u + "/training", "", nil},
 		{"DELETE /v1/collections/:c/documents/:id", "/v1/collections/" + mark + "/documents/" + mark, "", nil},
 		{"DELETE /v1/collections/:c", "/v1/collections/" + mark + "x", "", nil},
 		{"PUT /v1/consent-types/:type", "/v1/consent-types/embedding_v9.0", `{"text":"` + mark + `","language":"` + mark + `","validity":"P1Y","accepts":["embedding_v1.0"]}`, nil},
@@ -166,12 +177,16 @@ func TestTheGatewaySaysNothingOfItsRequests(t *testing.T) {
 		c := collect(t)
 		s := open(t, c.watch)
 		s.says(t, "granted", "user:"+mark)
+		made := ""
 		for _, p := range all {
-			a := s.do(t, p.method(), p.path, p.body, p.all()...)
+			a := s.do(t, p.method(), strings.ReplaceAll(p.path, "MANIFEST", made), p.body, p.all()...)
 			if a.status > 299 {
 				t.Errorf("%s: %d %s", p.route, a.status, a.body)
 			}
 			s.silent(t, p.route, a)
+			if p.route == "POST /v1/manifests" && a.status == 202 {
+				made = s.ready(t, a.get("id")).get("id")
+			}
 		}
 		if !strings.Contains(s.logs.String(), `"route":"/v1/collections/:c/search"`) {
 			t.Error("the access log is empty, so the test shows nothing")

@@ -10,6 +10,7 @@ import (
 	"github.com/assent-gateway/assent/internal/credential"
 	"github.com/assent-gateway/assent/internal/translog"
 	"github.com/assent-gateway/assent/retrieval"
+	"github.com/assent-gateway/assent/training"
 )
 
 // Deps are what the HTTP interface is made of. What stands below Outages, and
@@ -17,6 +18,7 @@ import (
 type Deps struct {
 	Ledger      *consent.Ledger
 	Retrieval   *retrieval.Service
+	Training    *training.Service
 	Credentials *credential.Service
 	Tenants     TenantMaker
 	// Enter returns when a tenant can be used; nil: every one can. It is called

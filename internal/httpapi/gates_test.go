@@ -52,7 +52,27 @@ func TestEveryRouteThatReturnsTextPassesBothGates(t *testing.T) {
 		}
 		return out
 	}
+	manifest := func(c *corpus) string {
+		m := c.manifest(t, `{"purpose":"rag_retrieval","collections":["mail"],"formats":["jsonl"],"include_text":true,"linkable":true}`)
+		var out strings.Builder
+		for i := 0; m.get(fmt.Sprintf("files.%d.name", i)) != ""; i++ {
+			out.Write(c.do(t, "GET", "/v1/manifests/"+m.get("id")+"/files/"+m.get(fmt.Sprintf("files.%d.name", i)), "").is(200).body)
+		}
+		return out.String()
+	}
+	const noRow = "counts, digests and tokens of a manifest"
 	routes := map[string]any{
+		"GET /v1/manifests/:id/files/*path":       manifest,
+		"POST /v1/manifests":                      noText,
+		"GET /v1/manifests/:id":                   noRow,
+		"POST /v1/manifests/:id/resume":           noText,
+		"GET /v1/manifests/:id/statement":         noRow,
+		"GET /v1/manifests/:id/croissant":         noRow,
+		"GET /v1/manifests/:id/check":             noRow,
+		"GET /v1/manifests/:id/diff/:other":       noRow,
+		"POST /v1/manifests/:id/runs":             noText,
+		"GET /v1/manifests/:id/runs":              noText,
+		"GET /v1/subjects/:user/training":         "which manifests hold a person, for who may read consent",
 		"POST /v1/collections/:c/search":          search,
 		"GET /v1/collections/:c/documents/:id":    document,
 		"POST /v1/passages/check":                 check,
@@ -93,7 +113,7 @@ func TestEveryRouteThatReturnsTextPassesBothGates(t *testing.T) {
 		t.Errorf("%s is classified and not there", r)
 	}
 	c := newCorpus(t)
-	for name, drive := range map[string]func(*corpus) string{"search": search, "document": document, "check": check} {
+	for name, drive := range map[string]func(*corpus) string{"search": search, "document": document, "check": check, "manifest": manifest} {
 		got := drive(c)
 		if !strings.Contains(got, "PERMITTED") {
 			t.Errorf("%s does not return what is permitted: %s", name, got)

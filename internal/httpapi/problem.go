@@ -13,6 +13,7 @@ import (
 	"github.com/assent-gateway/assent/internal/credential"
 	"github.com/assent-gateway/assent/internal/translog"
 	"github.com/assent-gateway/assent/retrieval"
+	"github.com/assent-gateway/assent/training"
 )
 
 // A problem is an error as a client sees it (RFC 9457). All of its texts are
@@ -72,6 +73,13 @@ var table = []struct {
 	{consent.ErrPublished, newProblem(http.StatusConflict, "already_published", "That version is published with another content and never changes")},
 	{consent.ErrSubjectExists, newProblem(http.StatusConflict, "conflict", "What is stored stands against this change")},
 	{consent.ErrUnknownTenant, errLedger},
+	{training.ErrNotFound, errNoRoute},
+	{training.ErrNotReady, newProblem(http.StatusConflict, "manifest_not_ready", "The manifest is being built, or its build failed")},
+	{training.ErrStale, newProblem(http.StatusConflict, "manifest_stale", "The manifest holds rows of people who no longer permit")},
+	{training.ErrExpired, newProblem(http.StatusConflict, "manifest_expired", "The manifest's lease has ended")},
+	{training.ErrErased, newProblem(http.StatusGone, "manifest_erased", "The manifest holds rows of an erased person, or its files are gone")},
+	{training.ErrConflict, newProblem(http.StatusConflict, "conflict", "What is stored stands against this change")},
+	{training.ErrElsewhere, errDependency},
 }
 
 // problemOf returns what a client is told of an error.
@@ -122,6 +130,7 @@ func inputError(err error) (field, reason string, ok bool) {
 	var r *retrieval.InputError
 	var l *consent.InputError
 	var k *credential.InputError
+	var m *training.InputError
 	switch {
 	case errors.As(err, &r):
 		return r.Field, r.Reason, true
@@ -129,6 +138,8 @@ func inputError(err error) (field, reason string, ok bool) {
 		return l.Field, l.Reason, true
 	case errors.As(err, &k):
 		return k.Field, k.Reason, true
+	case errors.As(err, &m):
+		return m.Field, m.Reason, true
 	}
 	return "", "", false
 }

@@ -66,6 +66,8 @@ func (a *api) routes() []route {
 		prove     = oneOf(credential.Audit | credential.ConsentRead)
 		readers   = oneOf(credential.Audit)
 		operator  = need{level: bootstrap}
+		choose    = oneOf(credential.ManifestWrite)
+		manifests = oneOf(credential.ManifestRead)
 	)
 	if a.PublicLog {
 		readers = everybody
@@ -94,6 +96,18 @@ func (a *api) routes() []route {
 
 		{put, "/v1/consent-types/:type", publish, nil, (*call).publishType},
 		{get, "/v1/consent-types", holders, nil, (*call).listTypes},
+
+		{post, "/v1/manifests", choose, nil, (*call).createManifest},
+		{get, "/v1/manifests/:id", manifests, nil, (*call).getManifest},
+		{post, "/v1/manifests/:id/resume", choose, nil, (*call).resumeManifest},
+		{get, "/v1/manifests/:id/files/*path", manifests, nil, (*call).getManifestFile},
+		{get, "/v1/manifests/:id/statement", manifests, nil, (*call).getStatement},
+		{get, "/v1/manifests/:id/croissant", manifests, nil, (*call).getCroissant},
+		{get, "/v1/manifests/:id/check", manifests, nil, (*call).checkManifest},
+		{get, "/v1/manifests/:id/diff/:other", manifests, nil, (*call).diffManifests},
+		{post, "/v1/manifests/:id/runs", choose, nil, (*call).bindRun},
+		{get, "/v1/manifests/:id/runs", manifests, nil, (*call).listRuns},
+		{get, "/v1/subjects/:user/training", prove, nil, (*call).subjectTraining},
 
 		{get, "/log/:tenant/checkpoint", readers, nil, (*call).logCheckpoint},
 		{get, "/log/:tenant/tile/*path", readers, nil, (*call).logTile},

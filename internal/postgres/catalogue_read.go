@@ -25,7 +25,7 @@ func rowsOf(docs []storedDoc) []retrieval.DocRow {
 
 // docSelect reads live versions, each with its people in the order given.
 const docSelect = `SELECT d.id, d.num, d.collection, d.lookup, d.digest, d.source, d.key_slot, d.key_id, d.personal,
-	d.retain_until, d.passages, d.decided_at, d.from_pos, d.sealed,
+	d.retain_until, d.passages, d.decided_at, d.from_pos, d.to_pos, d.sealed,
 	ARRAY(SELECT s.subject FROM document_subjects s WHERE s.doc = d.id AND s.role = 0 ORDER BY s.ordinal),
 	ARRAY(SELECT s.subject FROM document_subjects s WHERE s.doc = d.id AND s.role = 1 ORDER BY s.ordinal)
 	FROM documents d WHERE `
@@ -43,7 +43,7 @@ func readDoc(read scan) (d storedDoc, err error) {
 	var owners, mentions []int64
 	err = read(&d.id, into(&d.Num), into(&d.Collection), fixed(d.Lookup[:]), fixed(d.Digest[:]), fixed(d.Source[:]),
 		into(&d.Key.Slot), fixed(d.Key.ID[:]), &d.Personal, into(&d.RetainUntil), into(&d.Passages), into(&d.DecidedAt),
-		into(&d.From), &d.Sealed, &owners, &mentions)
+		into(&d.From), into(&d.To), &d.Sealed, &owners, &mentions)
 	d.Owners, d.Mentions = numbers(owners), numbers(mentions)
 	return d, err
 }
@@ -155,7 +155,8 @@ func (db *DB) Bodies(ctx context.Context, t consent.TenantID, refs []retrieval.P
 func (db *DB) KeyRefs(ctx context.Context, f func(seal.Ref) error) error {
 	return db.streaming(ctx, "read key references", func(s *session) error {
 		return s.each(ctx, `SELECT key_slot, key_id FROM subjects
-			UNION ALL SELECT key_slot, key_id FROM documents WHERE to_pos = 0`, nil, func(read scan) error {
+			UNION ALL SELECT key_slot, key_id FROM documents WHERE to_pos = 0
+			UNION ALL SELECT key_slot, key_id FROM manifests WHERE key_id IS NOT NULL`, nil, func(read scan) error {
 			var r seal.Ref
 			if err := read(into(&r.Slot), fixed(r.ID[:])); err != nil {
 				return err

@@ -21,7 +21,7 @@ type storedDoc struct {
 // The index is named: left to itself the planner walks all live documents of
 // the tenant rather than sort ten rows.
 const docQuery = `SELECT d.id, d.num, d.collection, d.lookup, d.digest, d.source, d.key_slot, d.key_id, d.personal,
-	d.retain_until, d.passages, d.decided_at, d.from_pos, d.sealed, s.role, s.subject
+	d.retain_until, d.passages, d.decided_at, d.from_pos, d.to_pos, d.sealed, s.role, s.subject
 	FROM documents d INDEXED BY `
 
 const docWhere = ` LEFT JOIN document_subjects s ON s.doc = d.id
@@ -42,7 +42,7 @@ func eachDoc(ctx context.Context, from source, doing, query string, args []any, 
 	var as, subject *int64
 	dst := []any{into(&d.id), into(&d.Num), into(&d.Collection), fixed(d.Lookup[:]), fixed(d.Digest[:]), fixed(d.Source[:]),
 		into(&d.Key.Slot), fixed(d.Key.ID[:]), &d.Personal, into(&d.RetainUntil), into(&d.Passages), into(&d.DecidedAt),
-		into(&d.From), &d.Sealed, &as, &subject}
+		into(&d.From), into(&d.To), &d.Sealed, &as, &subject}
 	err := each(ctx, from, doing, query, args, func(read scan) error {
 		if err := read(dst...); err != nil {
 			return err
@@ -154,7 +154,8 @@ func (db *DB) KeyRefs(ctx context.Context, f func(seal.Ref) error) error {
 	const doing = "read key references"
 	return db.reading(doing, func() error {
 		return each(ctx, db.readers, doing, `SELECT key_slot, key_id FROM subjects
-			UNION ALL SELECT key_slot, key_id FROM documents WHERE to_pos = 0`, nil, func(read scan) error {
+			UNION ALL SELECT key_slot, key_id FROM documents WHERE to_pos = 0
+			UNION ALL SELECT key_slot, key_id FROM manifests WHERE key_id IS NOT NULL`, nil, func(read scan) error {
 			var r seal.Ref
 			if err := read(into(&r.Slot), fixed(r.ID[:])); err != nil {
 				return err

@@ -19,6 +19,7 @@ func TestLedger(t *testing.T)      { storetest.Ledger(t, adapter) }
 func TestCatalogue(t *testing.T)   { storetest.Catalogue(t, adapter) }
 func TestLog(t *testing.T)         { storetest.Log(t, adapter) }
 func TestOutside(t *testing.T)     { storetest.Outside(t, adapter) }
+func TestManifests(t *testing.T)   { storetest.Manifests(t, adapter) }
 func TestCredentials(t *testing.T) { storetest.Credentials(t, adapter) }
 
 // open opens a database for a test, which may close it earlier.

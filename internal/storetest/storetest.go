@@ -1,6 +1,7 @@
 // Package storetest is the contract of the database ports as tests: one suite
-// each for consent.Store, translog.Store, retrieval.Catalogue and
-// credential.Store, run by every adapter against itself.
+// each for consent.Store, translog.Store, retrieval.Catalogue, credential.Store
+// and training.Manifests with training.Lineage, run by every adapter against
+// itself.
 //
 // Each case gets a store of its own, is named for the outcome it expects and
 // quotes the sentence of the contract it checks; the quote is printed when the
@@ -27,6 +28,7 @@ import (
 	"github.com/assent-gateway/assent/internal/credential"
 	"github.com/assent-gateway/assent/internal/translog"
 	"github.com/assent-gateway/assent/retrieval"
+	"github.com/assent-gateway/assent/training"
 )
 
 // A Store is what an adapter offers: the ports over one database.
@@ -36,6 +38,8 @@ type Store interface {
 	retrieval.Catalogue
 	retrieval.Outside
 	credential.Store
+	training.Manifests
+	training.Lineage
 }
 
 // An Adapter is a database under test.
@@ -59,8 +63,11 @@ func Log(t *testing.T, a Adapter) { run(t, a, "Log", logCases) }
 
 // Catalogue checks retrieval.Catalogue.
 func Catalogue(t *testing.T, a Adapter) {
-	run(t, a, "Catalogue", slices.Concat(catalogueCases, commitCases, deletionCases, catalogueTenantCases))
+	run(t, a, "Catalogue", slices.Concat(catalogueCases, pastCases, commitCases, deletionCases, catalogueTenantCases))
 }
+
+// Manifests checks training.Manifests and training.Lineage.
+func Manifests(t *testing.T, a Adapter) { run(t, a, "Manifests", manifestCases) }
 
 // Credentials checks credential.Store.
 func Credentials(t *testing.T, a Adapter) { run(t, a, "Credentials", credentialCases) }

@@ -8,6 +8,7 @@ import (
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/internal/seal"
 	"github.com/assent-gateway/assent/retrieval"
+	"github.com/assent-gateway/assent/training"
 )
 
 // Consent returns the vault as the ledger's port.
@@ -38,6 +39,17 @@ func (t TenantKeys) ForCatalogue() retrieval.Keys {
 func (t TenantKeys) ForLedger() consent.Keys {
 	return consent.Keys{Lookup: t.Lookup, Suppression: t.Suppression, MAC: t.MAC, Payload: t.Payload}
 }
+
+// ForManifests are the keys that training manifests of the tenant use.
+func (t TenantKeys) ForManifests() training.Keys {
+	return training.Keys{
+		Derive:  seal.Derive(t.Index, "assent manifests"),
+		Payload: seal.Derive(t.Payload, "assent manifests payload"),
+	}
+}
+
+// Manifests returns the vault as the port of training manifests.
+func (v *Vault) Manifests() training.Vault { return manifestPort{v} }
 
 type ledgerPort struct{ v *Vault }
 
@@ -146,3 +158,32 @@ func (p recordPort) Open(ref seal.Ref, parent *seal.Key) (seal.Key, error) {
 func (p recordPort) Warm(context.Context, []seal.Ref) error { return nil }
 
 func (p recordPort) Destroy(refs ...seal.Ref) error { return p.v.Destroy(refs...) }
+
+type manifestPort struct{ v *Vault }
+
+func (p manifestPort) ManifestKeys(t consent.TenantID) (training.Keys, bool) {
+	k, ok := p.v.Tenant(string(t))
+	return k.ForManifests(), ok
+}
+
+func (p manifestPort) NewFileKey() (seal.Key, seal.Ref, error) {
+	key := seal.NewKey()
+	refs, err := p.v.Put([]NewKey{{Key: key}})
+	if err != nil {
+		return seal.Key{}, seal.Ref{}, err
+	}
+	return key, refs[0], nil
+}
+
+func (p manifestPort) FileKey(ref seal.Ref) (seal.Key, error) {
+	if ref.IsZero() {
+		return seal.Key{}, training.ErrErased
+	}
+	k, err := p.v.Key(ref, nil)
+	if gone(err) {
+		return k, training.ErrErased
+	}
+	return k, err
+}
+
+func (p manifestPort) Destroy(refs ...seal.Ref) error { return p.v.Destroy(refs...) }

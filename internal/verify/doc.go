@@ -1,5 +1,5 @@
 // Package verify checks a tenant's log from outside: single proofs, receipts,
-// two checkpoints against each other, and a whole log.
+// two checkpoints against each other, a whole log, and training manifests.
 //
 // It was written from the public formats alone (RFC 6962 and 9162, C2SP
 // signed-note, tlog-checkpoint, tlog-tiles, tlog-proof) and from the comment
@@ -30,6 +30,16 @@
 // An earlier checkpoint of the same log is then compared with a consistency
 // proof made from those tiles. That is what finds a rewriting by someone who
 // holds database and signing key; without an earlier checkpoint nobody can.
+//
+// # How a manifest is checked
+//
+// From the statement down ([Trust.Manifest]): its signature before anything in
+// it is read, by the log's pinned key over DSSE's encoding; the proof inside it,
+// of an entry of the log; that entry's own words, which name the digests of
+// manifest.json and of the list of files; every file's digest, and that there is
+// no other file; then the rows, where they are there as JSON: their order and,
+// if none was withheld, the Merkle root over their lines. Whether somebody
+// withdrew since, no file can say.
 //
 // # Refusals
 //

@@ -13,6 +13,9 @@ const (
 	kindConsent = 1
 	kindErasure = 6
 	kindRestore = 10
+
+	kindManifest = 12
+	kindRun      = 13
 )
 
 // An Entry is what an entry shows in clear. The sealed part is opened by
@@ -29,6 +32,7 @@ type Entry struct {
 	Recorded     time.Time
 	Expires      time.Time // zero: none
 	Sealed       int       // bytes
+	Rest         []byte    // of a manifest or run: JSON in clear, which Sealed counts; else nil
 }
 
 // ParseEntry reads version 1 of the canonical entry:
@@ -53,7 +57,11 @@ func ParseEntry(b []byte) (Entry, error) {
 	e.Status = uint8(r.number(1))
 	e.Jurisdiction = string(r.take(r.number(1)))
 	e.Acted, e.Recorded, e.Expires = r.time(), r.time(), r.time()
-	e.Sealed = len(r.take(r.number(4)))
+	rest := r.take(r.number(4))
+	e.Sealed = len(rest)
+	if e.Kind == kindManifest || e.Kind == kindRun {
+		e.Rest = rest
+	}
 	switch {
 	case r.short:
 		return Entry{}, refuse(ErrTruncated, "an entry of %d bytes", len(b))

@@ -66,6 +66,10 @@ func sayEntry(say func(string, ...any), e Entry) {
 	} else {
 		say("- It names no person.")
 	}
+	if e.Rest != nil {
+		say("- The rest of it is in clear: %s", e.Rest)
+		return
+	}
 	say("- %d bytes of it are sealed (identifier, source, audit). They are part of what is proved, but", e.Sealed)
 	say("  cannot be read without a key; once the key is destroyed nobody can, and the proof stays valid.")
 }
@@ -117,6 +121,12 @@ func statusMeaning(s uint8) string {
 }
 
 func kindName(k uint8) string {
+	switch k {
+	case kindManifest:
+		return "about a training manifest"
+	case kindRun:
+		return "about a training run"
+	}
 	names := [...]string{"", "a consent record", "a policy", "the publication of a consent type",
 		"an attestation that documents are about nobody", "a change of a document's owners", "an erasure",
 		"the making or revocation of an API key", "the making of the tenant",

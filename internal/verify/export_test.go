@@ -23,3 +23,6 @@ func ParsePath(path string) (level int, n uint64, width int, bundle, ok bool) {
 	t, bundle, ok := parsePath(path)
 	return t.level, t.n, t.width, bundle, ok
 }
+
+// PAE is DSSE's pre-authentication encoding.
+func PAE(typ string, body []byte) []byte { return pae(typ, body) }

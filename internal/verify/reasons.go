@@ -40,6 +40,14 @@ var (
 	ErrLost = &Refusal{"an entry is gone; only its leaf remains"}
 	// ErrMissing: the log does not hold a file that a log of its size must hold.
 	ErrMissing = &Refusal{"a part of the log is missing"}
+	// ErrFile: a file of a manifest is not the one that the statement names.
+	ErrFile = &Refusal{"a file is not the one that was signed for"}
+	// ErrStatement: a statement says something else than what it is about.
+	ErrStatement = &Refusal{"it differs from what the statement says"}
+	// ErrOrder: rows of a manifest are out of order, or there twice.
+	ErrOrder = &Refusal{"a row is out of order"}
+	// ErrExpired: a manifest's lease has ended.
+	ErrExpired = &Refusal{"the manifest has expired"}
 	// ErrKind: a proof of an entry that is no consent receipt was given as one.
 	ErrKind = &Refusal{"the entry is not a consent record"}
 )

@@ -1,0 +1,39 @@
+// Package training makes manifests: what a model may be trained on, chosen by
+// the ledger, and whether it still may.
+//
+// A manifest is a function of its inputs (inputs.go): ledger position, corpus
+// position, policy, purpose, selection, splits and options. Decisions are those
+// of the ledger at that position, by the time of the entry there. Rows carry
+// tokens and pseudonyms that come from each person's secret in the vault and a
+// key derived from the inputs (people.go), and stand in their order, so that
+// two manifests cannot be joined, not even by rank, and what a person's secret
+// gave dies with it.
+//
+// It promises P9 of the design. No row is written that the ledger does not
+// permit at its head: whatever position is asked for, who is not permitted any
+// more is withheld (standing.go), the last look is taken under the head's lock
+// (finish.go), and what is served later is judged again (check.go). Withheld
+// rows keep their digests: data files differ by exactly those rows, and
+// manifest.json not at all.
+//
+// # A build
+//
+//	scan     documents as they were, judged, sealed in sorted runs
+//	merge    runs to shards in spools, the list of rows, the Merkle root
+//	render   each shard to its files, on all workers
+//	finish   judge all rows once more, enter the ledger, sign the statement
+//
+// What a crash leaves, and who repairs it: before the merge is recorded, runs
+// under a key in the vault; the next start scans again. Later, shards that are
+// written; the next start writes the others. After the entry and before it is
+// recorded, an entry; the repeat of the same entry meets it. Files are read
+// under their manifest's name only once it is ready. A failure that is not a
+// crash (a full disk) makes a manifest failed, keeps what is done, and Resume
+// goes on.
+//
+// Rows and people are apart: memory grows with the people of a tenant, as the
+// ledger's does, and not with the rows.
+//
+// It knows neither files nor databases nor formats with a library of their own:
+// ports.go. Which names stand in texts, it does not know.
+package training

@@ -1,0 +1,210 @@
+package training
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/internal/seal"
+)
+
+// A Run is a training run bound to a manifest.
+type Run struct {
+	ID       string           `json:"run_id"`
+	Model    string           `json:"model_digest,omitempty"` // "sha256:" and hex; "" while there is none
+	Pipeline string           `json:"pipeline,omitempty"`
+	Number   string           `json:"number"` // random; what the ledger names it by
+	Position consent.Position `json:"-"`
+}
+
+// maxName bounds a run's and a pipeline's name, in bytes.
+const maxName = 256
+
+func (r *Run) check() error {
+	switch {
+	case r.ID == "" || !name(r.ID):
+		return invalid("run_id", "is not 1 to 256 bytes of UTF-8 without control characters")
+	case !name(r.Pipeline):
+		return invalid("pipeline", "is not at most 256 bytes of UTF-8 without control characters")
+	case r.Model != "" && !digest(r.Model):
+		return invalid("model_digest", "is not sha256: and 64 hexadecimal digits in lower case")
+	}
+	return nil
+}
+
+func name(s string) bool {
+	return len(s) <= maxName && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+}
+
+func digest(s string) bool {
+	hex, ok := strings.CutPrefix(s, "sha256:")
+	return ok && len(hex) == 64 && strings.Trim(hex, "0123456789abcdef") == ""
+}
+
+// A RunEvent is the ledger's entry about a run, in clear. What the run is
+// called is not in it.
+type RunEvent struct {
+	Event    string `json:"event"` // bound
+	Manifest string `json:"manifest"`
+	Run      string `json:"run"`
+	Model    string `json:"model_digest,omitempty"`
+}
+
+// Bind binds a run to a ready manifest that is valid: ErrStale, ErrExpired and
+// ErrErased else. Bound again with the same content it stays as it is (made is
+// false), with another ErrConflict: what a model was made of does not change.
+func (s *Service) Bind(ctx context.Context, c Caller, id string, r Run) (run Run, made bool, err error) {
+	if err := r.check(); err != nil {
+		return r, false, err
+	}
+	b, err := s.ready(ctx, c, id)
+	if err != nil {
+		return r, false, err
+	}
+	old, err := b.runs(ctx)
+	if err != nil {
+		return r, false, err
+	}
+	if i := slices.IndexFunc(old, func(o Run) bool { return o.ID == r.ID }); i >= 0 {
+		return b.bound(old[i], r)
+	}
+	status, err := b.status(ctx)
+	if err == nil {
+		err = status.refusal()
+	}
+	if err != nil {
+		return r, false, err
+	}
+	var random [12]byte
+	rand.Read(random[:])
+	r.Number = "r_" + base64.RawURLEncoding.EncodeToString(random[:])
+	// A crash behind the entry leaves one of a run that nobody was told of; the
+	// repeat makes another.
+	if r.Position, err = s.Ledger.Enter(ctx, c.Tenant, consent.Note{Kind: consent.KindRun, Body: RunEvent{"bound", id, r.Number, r.Model}}); err != nil {
+		return r, false, err
+	}
+	plain, err := json.Marshal(r)
+	if err != nil {
+		return r, false, err
+	}
+	row := RunRow{Manifest: id, Lookup: seal.MAC(b.keys.Payload, "assent run", []byte(r.ID)), Position: r.Position}
+	row.Sealed = seal.Seal(b.keys.Payload, plain, runAAD(c.Tenant, row.Manifest, row.Lookup))
+	row, made, err = s.Lineage.AddRun(ctx, c.Tenant, row)
+	if err != nil || made {
+		return r, made, err
+	}
+	first, err := b.openRun(row) // somebody else's came first
+	if err != nil {
+		return r, false, err
+	}
+	return b.bound(first, r)
+}
+
+// bound is what comes of binding a run that is bound already.
+func (b *build) bound(old, r Run) (Run, bool, error) {
+	if old.Model != r.Model || old.Pipeline != r.Pipeline {
+		return r, false, ErrConflict
+	}
+	return old, false, nil
+}
+
+func runAAD(t consent.TenantID, manifest string, lookup [32]byte) []byte {
+	return fmt.Appendf(nil, "assent run\x00%s\x00%s\x00%s", t, manifest, lookup)
+}
+
+func (b *build) openRun(row RunRow) (Run, error) {
+	var r Run
+	plain, err := seal.Open(b.keys.Payload, row.Sealed, runAAD(b.t, row.Manifest, row.Lookup))
+	if err != nil || json.Unmarshal(plain, &r) != nil {
+		return r, fmt.Errorf("%w: a run's record", ErrDamaged)
+	}
+	r.Position = row.Position
+	return r, nil
+}
+
+func (b *build) runs(ctx context.Context) ([]Run, error) {
+	rows, err := b.Lineage.RunsOf(ctx, b.t, b.row.ID)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Run, len(rows))
+	for i, row := range rows {
+		if out[i], err = b.openRun(row); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// Runs returns the runs bound to a manifest.
+func (s *Service) Runs(ctx context.Context, c Caller, id string) ([]Run, error) {
+	b, err := s.find(ctx, c, id)
+	if err != nil {
+		return nil, err
+	}
+	return b.runs(ctx)
+}
+
+// A Use is a manifest that holds a person, and the runs bound to it.
+type Use struct {
+	Manifest   string
+	Purpose    string
+	State      State
+	ExpiresAt  consent.Time
+	Permitted  bool // for the manifest's purpose, at the head
+	Runs       []Run
+	Assessment string // "assessment_required" when a run holds somebody who no longer permits
+}
+
+// AssessmentRequired says that a model was made with a person who no longer
+// permits: what is to be done about it a person decides.
+const AssessmentRequired = "assessment_required"
+
+// Uses returns the manifests and runs that contain a person, oldest first;
+// none for somebody unknown. The second gate has nothing to judge here: it is
+// the person's own, or an auditor's, question.
+func (s *Service) Uses(ctx context.Context, c Caller, who consent.Subject) ([]Use, error) {
+	head, err := s.Ledger.Head(ctx, c.Tenant) // a closed ledger tells nothing
+	if err != nil {
+		return nil, err
+	}
+	num, err := s.Ledger.Find(ctx, c.Tenant, who)
+	if err != nil || num == 0 || head.Position == 0 {
+		return nil, err
+	}
+	rows, err := s.Lineage.ManifestsOf(ctx, c.Tenant, num)
+	if err != nil {
+		return nil, err
+	}
+	out := []Use{}
+	for _, row := range rows {
+		if row.State != Ready { // it never left
+			continue
+		}
+		b, err := s.open(c.Tenant, row)
+		if err != nil {
+			return nil, err
+		}
+		u := Use{Manifest: row.ID, Purpose: b.job.Spec.Purpose, State: row.State, ExpiresAt: b.job.ExpiresAt}
+		if u.Runs, err = b.runs(ctx); err != nil {
+			return nil, err
+		}
+		a, err := s.Ledger.Decide(ctx, c.Tenant, []consent.Subject{who}, consent.Question{Purpose: u.Purpose})
+		if err != nil {
+			return nil, err
+		}
+		u.Permitted = a.Decisions[0].Allowed
+		if !u.Permitted && len(u.Runs) > 0 {
+			u.Assessment = AssessmentRequired
+		}
+		out = append(out, u)
+	}
+	return out, nil
+}

@@ -1,0 +1,146 @@
+package training
+
+import (
+	"context"
+
+	"github.com/assent-gateway/assent/consent"
+)
+
+// Why a row may not leave. "" is that it may.
+const (
+	whyErased      = "erased"        // somebody of it is erased
+	whyRefused     = "refused"       // somebody refuses, objects or is restricted
+	whyUnpermitted = "not_permitted" // a permission ended, or never was
+	whyRetention   = "retention_expired"
+	whyUnchosen    = "not_in_manifest" // of a diff: the other manifest chose otherwise
+)
+
+// A standing is everyone's verdict for a purpose at the ledger's head, and how
+// people combine there: what may be written and served now.
+type standing struct {
+	now   consent.Time
+	at    consent.Position
+	due   consent.Time // the first retention to end of the rows that may leave; 0: none
+	by    map[consent.Jurisdiction]*verdicts
+	rules [][]consent.Rule // by collection: as it decided, and as it is now
+	one   []consent.Verdict
+	two   []consent.Verdict
+}
+
+// verdicts of people whose own jurisdiction is not known where def says.
+type verdicts struct {
+	cursor  consent.Cursor
+	unknown consent.Verdict
+	of      map[consent.SubjectNum]consent.Verdict
+	spoke   map[consent.SubjectNum]bool // since the last look
+	anew    bool                        // everybody may have, as by a new policy
+}
+
+// standingNow asks the ledger. A purpose that the policy does not know any more
+// permits nobody.
+func (s *Service) standingNow(ctx context.Context, t consent.TenantID, purpose string, cols []Collection) (*standing, error) {
+	st := &standing{by: map[consent.Jurisdiction]*verdicts{}}
+	for _, c := range cols {
+		rules := []consent.Rule{c.Rule}
+		now, there, err := s.Corpus.Rule(ctx, t, c.ID)
+		if err != nil {
+			return nil, err
+		}
+		if there && now != c.Rule {
+			rules = append(rules, now)
+		}
+		st.rules = append(st.rules, rules)
+		for _, r := range rules {
+			if st.by[r.Default] == nil {
+				st.by[r.Default] = &verdicts{of: map[consent.SubjectNum]consent.Verdict{}}
+			}
+		}
+	}
+	permit, err := s.Ledger.Permit(ctx, t, purpose)
+	if err != nil {
+		return nil, err
+	}
+	head, err := s.Ledger.Head(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	// The verdicts are of the newest state applied: at least that of the head
+	// read before them. The position told is never ahead of them.
+	st.now, st.at = permit.Now(), head.Position
+	st.look(permit)
+	return st, nil
+}
+
+// look brings verdicts up to date and notes who spoke.
+func (st *standing) look(p consent.Permit) {
+	st.now = max(st.now, p.Now())
+	for def, v := range st.by {
+		v.spoke, v.anew = map[consent.SubjectNum]bool{}, false
+		p.Sync(def, &v.cursor, func(unknown consent.Verdict) {
+			v.unknown, v.anew = unknown, true
+			clear(v.of)
+		}, func(num consent.SubjectNum, verdict consent.Verdict) {
+			v.of[num], v.spoke[num] = verdict, true
+		})
+	}
+}
+
+// spoke reports whether any of some people spoke since the last look.
+func (st *standing) spoke(members map[consent.SubjectNum]bool) bool {
+	for _, v := range st.by {
+		if v.anew {
+			return true
+		}
+		for num := range v.spoke {
+			if members[num] {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// why a row may not leave now; "" when it may.
+func (st *standing) why(e *entry) string {
+	if e.retain != 0 && e.retain <= st.now {
+		return whyRetention
+	}
+	if e.retain != 0 && (st.due == 0 || e.retain < st.due) {
+		st.due = e.retain
+	}
+	if e.nobody {
+		return ""
+	}
+	if int(e.collection) >= len(st.rules) {
+		return whyUnpermitted
+	}
+	why := ""
+	for _, rule := range st.rules[e.collection] {
+		v := st.by[rule.Default]
+		var all consent.Verdict
+		st.one, all = v.list(e.owners, st.one[:0], all)
+		st.two, all = v.list(e.mentions, st.two[:0], all)
+		switch {
+		case rule.Permits(st.one, st.two):
+		case all&consent.Erased != 0:
+			return whyErased
+		case all&consent.Block != 0:
+			why = whyRefused
+		case why == "":
+			why = whyUnpermitted
+		}
+	}
+	return why
+}
+
+func (v *verdicts) list(nums []consent.SubjectNum, out []consent.Verdict, all consent.Verdict) ([]consent.Verdict, consent.Verdict) {
+	for _, num := range nums {
+		verdict, ok := v.of[num]
+		if !ok {
+			verdict = v.unknown
+		}
+		out = append(out, verdict)
+		all |= verdict
+	}
+	return out, all
+}
