@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/assent-gateway/assent/consent"
 )
@@ -326,5 +327,36 @@ func TestAJournalThatGrowsMeanwhileIsNotAhead(t *testing.T) {
 	}
 	if n < 2 {
 		t.Errorf("the other gateway wrote %d times", n)
+	}
+}
+
+// timed is a store that notes how long a write may take when its keys are made
+// already.
+type timed struct {
+	consent.Store
+	left time.Duration
+}
+
+func (s *timed) Append(ctx context.Context, t consent.TenantID, prepare func(consent.Head) (consent.Batch, error)) error {
+	if by, ok := ctx.Deadline(); ok {
+		s.left = time.Until(by)
+	}
+	return s.Store.Append(ctx, t, prepare)
+}
+
+// A write that names new people ends within the lease of their keys.
+func TestAWriteEndsWithTheLeaseOfItsKeys(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	s := &timed{Store: r.db}
+	l := consent.NewLedger(s, r.vault.Consent(), consent.Options{})
+	if err := l.Open(t.Context(), tenant); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Record(t.Context(), tenant, []consent.Entry{entry("new", rag, consent.Revoked)}, consent.Once{}); err != nil {
+		t.Fatal(err)
+	}
+	if s.left <= 0 || s.left > consent.KeyLease {
+		t.Errorf("it may take %s", s.left)
 	}
 }

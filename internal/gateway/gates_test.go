@@ -167,7 +167,7 @@ func TestEditedCatalogueDoesNotLeave(t *testing.T) {
 		"bodies exchanged":              {edit: `UPDATE bodies SET sealed = (SELECT b.sealed FROM bodies b WHERE b.id <> bodies.id LIMIT 1)`, gone: "joint"},
 		"lookups of people exchanged":   {edit: `UPDATE subjects SET lookup = randomblob(32) WHERE num = (SELECT min(num) FROM subjects)`, closed: true},
 		"a person with entries deleted": {edit: `PRAGMA foreign_keys = OFF; DELETE FROM subjects WHERE num IN (SELECT subject FROM ledger)`, closed: true},
-		"a person given another's key":  {edit: `UPDATE subjects SET key_slot = (SELECT max(key_slot) FROM subjects) WHERE num = (SELECT min(num) FROM subjects)`, closed: true},
+		"a person given another's key":  {edit: `UPDATE subjects SET key_slot = (SELECT max(key_slot) FROM subjects) WHERE num = (SELECT num FROM subjects WHERE key_slot < (SELECT max(key_slot) FROM subjects) LIMIT 1)`, closed: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "data")
