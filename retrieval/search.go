@@ -67,6 +67,9 @@ func (s *Service) round(ctx context.Context, c Caller, col *Collection, permit c
 		sh.intake.RLock()
 		defer sh.intake.RUnlock()
 	}
+	if s.Outside != nil {
+		ctx = withMemo(ctx)
+	}
 	var found []Found
 	if col.pinned() {
 		if found, err = s.Index.Search(ctx, permit, q); err != nil {
