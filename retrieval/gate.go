@@ -51,7 +51,20 @@ func (g *gate) pass(ctx context.Context, found []Found) ([]Hit, error) {
 	if err != nil {
 		return nil, err
 	}
-	parts, err := g.Catalogue.Bodies(ctx, g.caller.Tenant, refs)
+	if err := g.openAll(ctx, refs, rows); err != nil {
+		return nil, err
+	}
+	known := memoOf(ctx)
+	bodies, lacking := make([]*Body, len(refs)), make([]PassageRef, 0, len(refs))
+	for i, ref := range refs {
+		if g.opened[ref.Doc] != nil && g.opened[ref.Doc].known {
+			bodies[i] = known.body(ref)
+		}
+		if bodies[i] == nil {
+			lacking = append(lacking, ref)
+		}
+	}
+	parts, err := g.Catalogue.Bodies(ctx, g.caller.Tenant, lacking)
 	if err != nil {
 		return nil, err
 	}
@@ -59,11 +72,10 @@ func (g *gate) pass(ctx context.Context, found []Found) ([]Hit, error) {
 	for _, p := range parts {
 		sealed[p.Ref] = p
 	}
-	if err := g.openAll(ctx, refs, rows); err != nil {
-		return nil, err
-	}
-	bodies := make([]*Body, len(refs))
 	for i, ref := range refs {
+		if bodies[i] != nil {
+			continue
+		}
 		o, part := g.opened[ref.Doc], sealed[ref]
 		if part.Sealed == nil {
 			g.gone = true
@@ -138,7 +150,10 @@ func (g *gate) openAll(ctx context.Context, refs []PassageRef, rows map[DocNum]*
 			g.dropped("retention")
 			continue
 		}
-		o, err := g.open(ctx, g.caller.Tenant, *row)
+		o, err := memoOf(ctx).record(row), error(nil)
+		if o == nil {
+			o, err = g.open(ctx, g.caller.Tenant, *row)
+		}
 		if errors.Is(err, ErrKeyGone) {
 			// The row of a version that is replaced goes before its key does.
 			still, err := g.rows(ctx, g.caller.Tenant, []PassageRef{ref})

@@ -171,6 +171,7 @@ func (s *Service) Known(ctx context.Context, c CollectionID, refs []PassageRef) 
 		if err != nil {
 			continue
 		}
+		memoOf(ctx).keep(o, ref, &b)
 		out[i] = IndexPassage{
 			Head:   Head{Ref: ref, DocID: o.meta.ID, Personal: !o.meta.Nobody, Visibility: o.meta.Visibility, Values: o.meta.Metadata},
 			Owners: o.row.Owners, Mentions: o.row.Mentions, RetainUntil: o.row.RetainUntil, Vector: b.Vector,

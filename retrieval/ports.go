@@ -24,6 +24,10 @@ import (
 // remains in memory. Removing what is absent is not an error; adding a version
 // that is present replaces it.
 //
+// An index outside (see Outside) cannot do all of that in one moment: it holds a
+// new version before its row is live, and an old one after. What Search returns
+// must be live all the same.
+//
 // Create is idempotent; a Rule that changed is taken over. Drop forgets a collection. Search in an unknown
 // collection finds nothing. All methods are safe for concurrent use.
 type Index interface {

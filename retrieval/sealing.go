@@ -96,6 +96,7 @@ type opened struct {
 	key    seal.Key
 	meta   DocMeta
 	people consent.People
+	known  bool // of a memo, with bodies
 }
 
 // closed reports whether an error of open is about the record itself: its key

@@ -78,6 +78,9 @@ func (s *Service) round(ctx context.Context, c Caller, col *Collection, permit c
 		defer sh.intake.RUnlock()
 		ctx = context.WithValue(ctx, holding{}, true)
 	}
+	if s.Outside != nil {
+		ctx = withMemo(ctx)
+	}
 	var found []Found
 	if col.pinned() {
 		within, end := s.Observer.Begin(ctx, StepIndex)

@@ -133,6 +133,9 @@ func TestHammerWithWeaviateRestarted(t *testing.T) {
 		return who, complete, err
 	}
 	r := eval.Hammer(t.Context(), target, eval.HammerConfig{People: 32, Writers: 2, Readers: 6, Rows: 16_000, Writes: 200, AtMost: 3 * time.Minute, Seed: 6})
+	if rows.Load() < 8_000 {
+		t.Fatalf("%v: too slow to restart anything", r)
+	}
 	if err := <-restarted; err != nil {
 		t.Fatal(err)
 	}

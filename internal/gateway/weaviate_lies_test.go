@@ -163,7 +163,7 @@ func TestWeaviateFailing(t *testing.T) {
 	server := testweaviate.Start(t)
 	sp := &spoiler{}
 	g := openGateway(t, gateway.Config{AdminKey: adminKey, Weaviate: &weaviate.Options{
-		URL: server.URL(), GRPC: server.GRPC(), Timeout: time.Second, Idle: true, Dial: []grpc.DialOption{grpc.WithUnaryInterceptor(sp.intercept)},
+		URL: server.URL(), GRPC: server.GRPC(), Timeout: 3 * time.Second, Idle: true, Dial: []grpc.DialOption{grpc.WithUnaryInterceptor(sp.intercept)},
 	}})
 	makeCollection(t, g, "a", retrieval.Spec{})
 	say(t, g, consent.Granted, []string{"ada"}, rag, emb)

@@ -30,8 +30,8 @@ const forever = 1<<53 - 1
 // our kind of machine; the store's own cutoff of 40 000 is meant for larger ones.
 const (
 	flatCutoff     = 4000
-	efSearch       = 192
-	efConstruction = 160
+	efSearch       = 512
+	efConstruction = 192
 	maxConnections = 32
 )
 

@@ -127,7 +127,7 @@ func (f *finder) near(ctx context.Context, k int) ([]*candidate, error) {
 	if f.q.Exact {
 		return f.scan(ctx, k)
 	}
-	limit, rounds := min(k+max(8, k/8), most), 0
+	limit, rounds := min(k+max(4, k/8), most), 0
 	for {
 		hits, err := f.ask(ctx, ask{vector: f.q.Vector, limit: limit})
 		if err != nil {
