@@ -61,6 +61,21 @@ func (v *Vault) BeginReplay(ctx context.Context, gaps map[string]vault.Gap) erro
 	})
 }
 
+// tellAll puts an event on the list of tenants whose ledgers are not to be told
+// of such a one already.
+func (v *Vault) tellAll(ctx context.Context, event string, tenants []string) error {
+	id := rand.Text()
+	return v.db.Tell(ctx, func(there []postgres.EventRow) []postgres.EventRow {
+		var out []postgres.EventRow
+		for _, t := range tenants {
+			if !slices.ContainsFunc(there, func(r postgres.EventRow) bool { return r.Tenant == t && r.Event == event }) {
+				out = append(out, eventOf(id, t, event, vault.Gap{}))
+			}
+		}
+		return out
+	})
+}
+
 func eventOf(id, tenant, event string, g vault.Gap) postgres.EventRow {
 	return postgres.EventRow{ID: id, Tenant: tenant, Event: event, First: g.From, Last: g.To, Lost: g.Lost, Unknown: g.Unknown}
 }
