@@ -43,6 +43,10 @@ func (b *builder) unused() []seal.Ref {
 
 // prepare judges each write by the state that the ones before it leave.
 func (b *builder) prepare(ctx context.Context, head Head, writes []*write) (Batch, error) {
+	if head.Replayed != b.t.replayed {
+		b.refused = ErrReplayed
+		return Batch{}, ErrReplayed
+	}
 	if err := b.l.catchUp(ctx, b.t, head.Position); err != nil {
 		b.refused = err
 		return Batch{}, err

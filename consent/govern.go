@@ -118,6 +118,30 @@ func (l *Ledger) Enter(ctx context.Context, id TenantID, n Note) (Position, erro
 	return l.enter(ctx, id, n, false)
 }
 
+// EnterNext records a note, unless one of its kind stands after last: what the
+// caller decided by is not all there is then (ErrOvertaken). Kinds are those of
+// Notes.
+func (l *Ledger) EnterNext(ctx context.Context, id TenantID, n Note, last Position) error {
+	t, err := l.tenant(ctx, id)
+	if err != nil {
+		return err
+	}
+	w := &write{build: func(now Time, pos Position) (Row, any, error) {
+		t.mu.RLock() // under the head lock, with memory at the head
+		there := t.notes[n.Kind]
+		overtaken := len(there) > 0 && there[len(there)-1] > last
+		t.mu.RUnlock()
+		if overtaken {
+			return Row{}, nil, &refusal{ErrOvertaken}
+		}
+		return Row{Kind: n.Kind, RecordedAt: now, Position: pos}, n.Body, nil
+	}}
+	if err := l.submit(ctx, id, []*write{w}); err != nil {
+		return err
+	}
+	return w.result.Err
+}
+
 // Begin records a note as the first entry of a ledger; where there is one, by
 // whichever gateway, it does nothing.
 func (l *Ledger) Begin(ctx context.Context, id TenantID, n Note) error {

@@ -96,6 +96,9 @@ func (l *Ledger) sendHead(ctx context.Context, t *tenant) (Head, error) {
 		return Head{}, fmt.Errorf("%w: its head was not read in time", ErrUnavailable)
 	case err != nil:
 		return Head{}, asUnavailable(err)
+	case head.Replayed != t.replayed:
+		l.Shut(t.id, ErrReplayed)
+		return Head{}, ErrReplayed
 	case head.Position < least, head.Corpus < last.Corpus, head.Shelf < last.Shelf:
 		return Head{}, ErrHeadBackwards
 	}

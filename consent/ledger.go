@@ -112,6 +112,7 @@ func (l *Ledger) load(ctx context.Context, t *tenant) error {
 	if head.Position < journal || head.Position < vouched {
 		return ErrBehindJournal
 	}
+	t.replayed = head.Replayed
 	err = l.store.Subjects(ctx, t.id, func(row SubjectRow) error {
 		if !t.vouched(&row) {
 			return ErrTampered

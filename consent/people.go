@@ -210,6 +210,9 @@ func (l *Ledger) Judge(ctx context.Context, id TenantID, head Head, rule Rule, d
 	if err != nil {
 		return nil, err
 	}
+	if head.Replayed != t.replayed {
+		return nil, ErrReplayed
+	}
 	if err := l.catchUp(ctx, t, head.Position); err != nil {
 		return nil, asUnavailable(err)
 	}

@@ -14,7 +14,7 @@ var (
 	ErrUnavailable = errors.New("consent: the ledger is unavailable")
 	// ErrBehindJournal: the database lacks entries that the vault's journal
 	// has, as after a restore from a backup. It wraps ErrUnavailable.
-	ErrBehindJournal = unavailable("the ledger is behind the vault's journal: restored from a backup and not yet replayed; put newer data back if there is any, else stop the gateway and run: assent vault replay")
+	ErrBehindJournal = unavailable("the ledger is behind the vault's journal: restored from a backup and not yet replayed; put newer data back if there is any, else stop every gateway and run: assent vault replay; one that runs meanwhile stays closed until it is started anew")
 	// ErrDiverged: the database's entries are not those the journal names.
 	ErrDiverged = unavailable("the ledger's entries differ from the vault's journal")
 	// ErrJournalGap: Vault.AppendJournal met records that do not continue the
@@ -26,6 +26,11 @@ var (
 	ErrJournal = unavailable("the vault's journal cannot be written")
 	// ErrHeadBackwards: the ledger's head is lower than one seen before.
 	ErrHeadBackwards = unavailable("the ledger's head went backwards")
+	// ErrReplayed: the data was put back from a backup, and replayed, under a
+	// gateway that has read what was there before.
+	ErrReplayed = unavailable("the data was put back from a backup and replayed while this gateway ran: start it anew")
+	// ErrOvertaken: a note of the same kind came after the one named.
+	ErrOvertaken = errors.New("consent: another note was entered meanwhile")
 	// ErrUnknownTenant: no such tenant.
 	ErrUnknownTenant = errors.New("consent: unknown tenant")
 	// ErrSubjectExists: Store.Append met a subject that another writer made
@@ -135,6 +140,11 @@ type Head struct {
 	// into them. Store.Head sets them; a store that one process writes leaves
 	// them 0, and so do heads that are given to prepare and confirm.
 	Corpus, Shelf uint64
+	// Replayed is another number after each replay of data that was put back
+	// from a backup: what was read under one number is not what rests under the
+	// other, though the positions are the same. A store that one process writes
+	// leaves it 0.
+	Replayed uint64
 }
 
 // KeyLease is how long after keys were made a transaction that names them may

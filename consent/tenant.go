@@ -23,6 +23,7 @@ type tenant struct {
 	queue    queue
 	heads    headReads
 	closed   atomic.Pointer[closure] // nil: open
+	replayed uint64                  // Head.Replayed, as Open found it
 
 	mu       sync.RWMutex
 	applied  Position

@@ -150,6 +150,9 @@ func TestServeOnPostgres(t *testing.T) {
 	if status.status != 0 || !strings.Contains(status.out, "journal of default") {
 		t.Errorf("vault status: %+v", status)
 	}
+	if replay := assentWith(t, env("two"), nil, "vault", "replay"); replay.status != 0 || !strings.Contains(replay.out, "nothing to replay") {
+		t.Errorf("vault replay: %+v", replay)
+	}
 	if rotate := assentWith(t, env("two"), nil, "vault", "rotate"); rotate.status != 1 || !strings.Contains(rotate.err, "cannot be rotated yet") {
 		t.Errorf("vault rotate: %+v", rotate)
 	}

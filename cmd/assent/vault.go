@@ -29,7 +29,8 @@ assent vault retire-log-key [TENANT]
 
 Works on the vault of a gateway that is stopped: a running one holds its lock.
 What it does is entered in every tenant's ledger at the next start.
-With ASSENT_VAULT_URL, status and accept work on the vault in that database.
+With ASSENT_VAULT_URL, status, accept and replay work on the vault in that
+database. Nothing keeps a gateway on it from running meanwhile: stop them all.
 
 status   shows the epoch, the keys and the backups on the vault's list
 rotate   wraps every key anew and destroys the old wrapping key
@@ -96,7 +97,7 @@ func vaultCommand(ctx context.Context, s *session, args []string) error {
 	}
 	fs.options = vault.Options{KMS: kms.service, KMSKey: kms.key}
 	if url := s.getenv("ASSENT_VAULT_URL"); url != "" {
-		return sharedVault(ctx, s, url, fs.dir, verb)
+		return sharedVault(ctx, s, fs, url, verb)
 	}
 	switch verb {
 	case "status":

@@ -15,7 +15,9 @@ import (
 // stopped is what the gateway's own commands on a stopped gateway open.
 func (f *vaultFlags) stopped(s *session) gateway.Config {
 	return gateway.Config{
-		DataDir: f.data, VaultDir: f.dir, AllowVaultInside: s.getenv("ASSENT_ALLOW_VAULT_INSIDE") == "1",
+		PostgresURL: s.getenv("ASSENT_POSTGRES_URL"), VaultURL: s.getenv("ASSENT_VAULT_URL"),
+		AllowParameterLogging: s.getenv("ASSENT_ALLOW_PARAMETER_LOGGING") == "1",
+		DataDir:               f.data, VaultDir: f.dir, AllowVaultInside: s.getenv("ASSENT_ALLOW_VAULT_INSIDE") == "1",
 		TransparencyLog: gateway.LogConfig{Origin: s.getenv("ASSENT_LOG_ORIGIN")},
 		KMS:             f.options.KMS, KMSKey: f.options.KMSKey,
 		Log: logging.New(s.err, nil, gateway.Sentinels()...),
@@ -44,6 +46,9 @@ func vaultReplay(ctx context.Context, s *session, fs *vaultFlags) error {
 		}
 	}
 	_, err = fmt.Fprintln(s.out, "documents and API keys made since the backup are lost: make them again. Start the gateway now.")
+	if err == nil && s.getenv("ASSENT_POSTGRES_URL") != "" {
+		_, err = fmt.Fprintln(s.out, "a gateway that ran meanwhile stays closed until it is started anew")
+	}
 	return err
 }
 

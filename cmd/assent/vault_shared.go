@@ -8,17 +8,28 @@ import (
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/internal/pgvault"
+	"github.com/assent-gateway/assent/internal/postgres"
 )
 
 // errShared is for what a database does by itself, or cannot do yet.
 var errShared = errors.New("the vault of ASSENT_VAULT_URL is a database: back it up and restore it as one, apart from the data's; its epoch key is a file in ASSENT_VAULT, to be kept apart from both. It cannot be rotated yet, and no key of it counts as purged")
 
 // sharedVault tends the vault of several gateways.
-func sharedVault(ctx context.Context, s *session, url, dir, verb string) error {
-	if verb != "status" && verb != "accept" {
+func sharedVault(ctx context.Context, s *session, fs *vaultFlags, url, verb string) error {
+	switch verb {
+	case "status", "accept":
+	case "replay":
+		if s.getenv("ASSENT_POSTGRES_URL") == "" {
+			return errors.New("with ASSENT_VAULT_URL the data is a Postgres, too: set ASSENT_POSTGRES_URL")
+		}
+		return vaultReplay(ctx, s, fs)
+	default:
 		return errShared
 	}
-	v, err := pgvault.Open(ctx, url, dir, pgvault.Options{MustExist: true})
+	v, err := pgvault.Open(ctx, url, fs.dir, pgvault.Options{
+		MustExist: true, Epoch: fs.options,
+		Database: postgres.Options{AllowParameterLogging: s.getenv("ASSENT_ALLOW_PARAMETER_LOGGING") == "1"},
+	})
 	if err != nil {
 		return err
 	}

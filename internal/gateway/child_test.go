@@ -79,10 +79,10 @@ func replayChild(dir, crash string) error {
 }
 
 // replayIn runs a replay in a process of its own; false when it was killed.
-func replayIn(t *testing.T, dir, crash string) bool {
+func replayIn(t *testing.T, s *site, crash string) bool {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "ASSENT_TEST_REPLAY="+dir, "ASSENT_TEST_CRASH="+crash)
+	cmd.Env = append(append(os.Environ(), "ASSENT_TEST_REPLAY="+s.dir, "ASSENT_TEST_CRASH="+crash), s.env()...)
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.Exited() || err != nil && exit == nil {

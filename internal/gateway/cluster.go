@@ -26,24 +26,27 @@ const Unreplicated = "does not replicate synchronously: after a failover, what w
 
 // openCluster opens Postgres and the vault in another one. Nothing is made in
 // either before both were found to be fit.
-func (g *Gateway) openCluster(ctx context.Context) error {
+func (g *Gateway) openCluster(ctx context.Context, missing making) error {
 	options := postgres.Options{AllowParameterLogging: g.cfg.AllowParameterLogging, Now: g.cfg.Now, Fault: g.cfg.DBFault}
 	db, err := postgres.Open(ctx, g.cfg.PostgresURL, options)
 	if err != nil {
 		return named("ASSENT_POSTGRES_URL", err)
 	}
 	g.db, g.feed = db, db
+	bound, err := db.VaultID(ctx)
+	if err != nil {
+		return err
+	}
+	if len(bound) == 0 && missing == mustExist {
+		return ErrNoData
+	}
 	if g.cfg.VaultURL == "" {
-		return g.openAlone(ctx)
+		return g.openAlone(ctx, bound)
 	}
 	if shared, err := db.Shares(ctx, g.cfg.VaultURL); err != nil {
 		return named("ASSENT_VAULT_URL", err)
 	} else if shared {
 		return ErrSharedDatabase
-	}
-	bound, err := db.VaultID(ctx)
-	if err != nil {
-		return err
 	}
 	options.Now, options.Fault = nil, nil
 	v, err := pgvault.Open(ctx, g.cfg.VaultURL, g.cfg.VaultDir, pgvault.Options{
@@ -78,11 +81,7 @@ func named(setting string, err error) error {
 // openAlone opens the vault of the one gateway that a Postgres has: a directory,
 // whose lock keeps every other gateway out. Data that gateways share has another
 // vault, to which it is bound.
-func (g *Gateway) openAlone(ctx context.Context) error {
-	bound, err := g.db.VaultID(ctx)
-	if err != nil {
-		return err
-	}
+func (g *Gateway) openAlone(ctx context.Context, bound []byte) error {
 	if err := g.openDirVault(len(bound) == 0); err != nil {
 		return err
 	}

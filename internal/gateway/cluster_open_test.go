@@ -247,7 +247,7 @@ func TestAnOlderSharedVaultIsRefusedUntilAccepted(t *testing.T) {
 	refused(t, cfg, gateway.ErrOldVault, "accept")
 	v, err := pgvault.Open(t.Context(), c.vault, cfg.VaultDir, pgvault.Options{MustExist: true})
 	if err == nil {
-		err = errors.Join(v.Accept(t.Context()), v.Close())
+		err = errors.Join(v.Accept(t.Context()), v.Accept(t.Context()), v.Close())
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -258,7 +258,15 @@ func TestAnOlderSharedVaultIsRefusedUntilAccepted(t *testing.T) {
 	}
 	c.wantWholeJournal(t, g)
 	g.Close()
-	openGateway(t, cfg) // and that was that
+	g = openGateway(t, cfg) // and that was that
+	var told []string
+	err = g.Ledger.Notes(t.Context(), gateway.DefaultTenant, consent.KindVault, func(_ consent.Position, plain []byte) error {
+		told = append(told, string(plain))
+		return nil
+	})
+	if err != nil || len(told) != 1 || !strings.Contains(told[0], `"vault_accepted"`) {
+		t.Errorf("the ledger was told %q, %v", told, err)
+	}
 }
 
 // Keys that no row names are wiped at a start when they are old enough, by the

@@ -32,7 +32,7 @@ type vaultEvent struct {
 // vault's list leaves an entry that is found by its id. A ledger that is closed
 // is told by a later start.
 func (g *Gateway) enterEvents(ctx context.Context) error {
-	events, err := g.vault.Events()
+	events, err := g.vault.Events(ctx)
 	if err != nil {
 		return err
 	}
@@ -67,39 +67,59 @@ func (g *Gateway) enterEvents(ctx context.Context) error {
 
 // tell enters what a ledger has not been told.
 func (g *Gateway) tell(ctx context.Context, id consent.TenantID, events []vault.Event, logKeys []vaultEvent) error {
-	told := map[string]bool{}
+	t := telling{Gateway: g, id: id, told: map[string]bool{}, last: map[consent.Kind]consent.Position{}}
 	for _, kind := range []consent.Kind{consent.KindVault, consent.KindRestore} {
-		err := g.Ledger.Notes(ctx, id, kind, func(_ consent.Position, plain []byte) error {
-			var e vaultEvent
-			if json.Unmarshal(plain, &e) != nil {
-				return consent.ErrTampered
-			}
-			told[e.ID] = true
-			return nil
-		})
-		if err != nil {
+		if err := t.read(ctx, kind); err != nil {
 			return err
 		}
 	}
-	enter := func(kind consent.Kind, e vaultEvent) error {
-		if told[e.ID] {
-			return nil
-		}
-		_, err := g.Ledger.Enter(ctx, id, consent.Note{Kind: kind, Body: e})
-		return err
-	}
+	g.step("event.read")
 	for _, e := range events {
 		kind, body := g.eventBody(id, e)
-		if err := enter(kind, body); err != nil {
+		if err := t.enter(ctx, kind, body); err != nil {
 			return err
 		}
 		g.step("event.entered") // a crash here: it is found by its id
-		if err := g.vault.Entered(e.ID, string(id)); err != nil {
+		if err := g.vault.Entered(ctx, e.ID, string(id)); err != nil {
 			return err
 		}
 	}
 	for _, e := range logKeys {
-		if err := enter(consent.KindVault, e); err != nil {
+		if err := t.enter(ctx, consent.KindVault, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A telling knows what a ledger was told, and by which entry of each kind last.
+type telling struct {
+	*Gateway
+	id   consent.TenantID
+	told map[string]bool
+	last map[consent.Kind]consent.Position
+}
+
+func (t *telling) read(ctx context.Context, kind consent.Kind) error {
+	return t.Ledger.Notes(ctx, t.id, kind, func(p consent.Position, plain []byte) error {
+		var e vaultEvent
+		if json.Unmarshal(plain, &e) != nil {
+			return consent.ErrTampered
+		}
+		t.told[e.ID], t.last[kind] = true, p
+		return nil
+	})
+}
+
+// enter enters an event, unless it was told: by another gateway that starts at
+// the same time, too, which the ledger finds out under its head's lock.
+func (t *telling) enter(ctx context.Context, kind consent.Kind, e vaultEvent) error {
+	for !t.told[e.ID] {
+		err := t.Ledger.EnterNext(ctx, t.id, consent.Note{Kind: kind, Body: e}, t.last[kind])
+		if err != nil && !errors.Is(err, consent.ErrOvertaken) {
+			return err
+		}
+		if err := t.read(ctx, kind); err != nil {
 			return err
 		}
 	}

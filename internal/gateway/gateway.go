@@ -153,11 +153,11 @@ func Open(ctx context.Context, cfg Config) (g *Gateway, err error) {
 			g.Close()
 		}
 	}()
-	openAll := func(ctx context.Context) error { return g.openFiles(ctx, mayMake) }
+	openAll := g.openFiles
 	if cfg.PostgresURL != "" {
 		openAll = g.openCluster
 	}
-	if err := openAll(ctx); err != nil {
+	if err := openAll(ctx, mayMake); err != nil {
 		return g, err
 	}
 	if err := g.checkVault(ctx); err != nil {

@@ -12,17 +12,24 @@ import (
 // ErrNotCrossSigned: no checkpoint bears both keys of a log yet.
 var ErrNotCrossSigned = errors.New("gateway: the log's newest checkpoint does not bear its new key yet: start the gateway once, so that it signs with both")
 
+var errSharedLogKeys = errors.New("gateway: the log keys of a shared vault are not rotated yet")
+
 // RetireLogKeys ends the use of the older keys of the logs of the tenants named,
 // or, when none is, of every tenant that has one. The gateway is stopped. A log
 // whose newest checkpoint, in vault and data, does not bear the new key is
 // refused: whoever trusts the older key alone would never see who follows it.
 // It returns the tenants whose key was retired, after an error too.
 func RetireLogKeys(ctx context.Context, cfg Config, tenants []string) (retired []string, err error) {
-	g, v, err := openStopped(ctx, &cfg)
+	g, err := openStopped(ctx, &cfg)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, g.Close()) }()
+	dir, ok := g.vault.(dirVault)
+	if !ok {
+		return nil, errSharedLogKeys
+	}
+	v := dir.Vault
 	if err := g.newLog(); err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/internal/credential"
+	"github.com/assent-gateway/assent/internal/postgres"
 	"github.com/assent-gateway/assent/internal/vault"
 	"github.com/assent-gateway/assent/retrieval"
 )
@@ -17,7 +18,8 @@ const eraBits = 32
 
 // Replay brings data that was put back from a backup up to its vault: what the
 // journal has of the ledgers' tails is appended at the original positions. The
-// gateway is stopped. It returns, by tenant, what was missing; nothing is
+// gateway is stopped; of several on a Postgres, one that runs all the same is
+// closed until it is started anew. It returns, by tenant, what was missing; nothing is
 // changed when nothing was.
 //
 // The order of durable steps, and what a crash after each leaves. Until all is
@@ -26,6 +28,7 @@ const eraBits = 32
 //	the vault's list of events names the replay   nothing is replayed yet
 //	tenants that the data lacks are made          they are empty, and behind
 //	corpus heads go to a new era                  an era that is not used
+//	a Postgres has the number of this replay      gateways that run are closed
 //	batches of entries, per tenant                less is missing
 //
 // The next start finds the ledgers whole, enters the restore in each, revokes
@@ -34,16 +37,16 @@ const eraBits = 32
 // documents that are lost. From then on newer data that is found after all
 // cannot be read in full any more.
 func Replay(ctx context.Context, cfg Config) (map[consent.TenantID]consent.Gap, error) {
-	g, v, err := openStopped(ctx, &cfg)
+	g, err := openStopped(ctx, &cfg)
 	if err != nil {
 		return nil, err
 	}
 	defer g.Close()
-	if _, restored := v.Restored(); restored {
+	if g.vault.WasRestored() {
 		return nil, errRestoredVault
 	}
 	g.Ledger = consent.NewLedger(g.db, g.vault.Consent(), consent.Options{Log: cfg.Log, Step: cfg.Step})
-	gaps, err := g.gaps(ctx, v)
+	gaps, err := g.gaps(ctx)
 	if err != nil || len(gaps) == 0 {
 		return nil, err
 	}
@@ -51,7 +54,7 @@ func Replay(ctx context.Context, cfg Config) (map[consent.TenantID]consent.Gap, 
 	for id, gap := range gaps {
 		record[string(id)] = vault.Gap{From: uint64(gap.From), To: uint64(gap.To), Lost: gap.Lost, Unknown: gap.Unknown}
 	}
-	if err := v.BeginReplay(record); err != nil {
+	if err := g.vault.BeginReplay(ctx, record); err != nil {
 		return nil, err
 	}
 	g.step("replay.begun")
@@ -60,7 +63,7 @@ func Replay(ctx context.Context, cfg Config) (map[consent.TenantID]consent.Gap, 
 			return nil, err
 		}
 	}
-	if err := advanceCorpus(ctx, g.vault, g.db); err != nil {
+	if err := g.fence(ctx); err != nil {
 		return nil, err
 	}
 	g.step("replay.advanced")
@@ -80,19 +83,41 @@ func (g *Gateway) step(name string) {
 	}
 }
 
-// openStopped opens the files of a gateway that is not running, and serves
-// nothing.
-func openStopped(ctx context.Context, cfg *Config) (*Gateway, *vault.Vault, error) {
+// openStopped opens the files or databases of a gateway that is not running, and
+// serves nothing.
+func openStopped(ctx context.Context, cfg *Config) (*Gateway, error) {
 	cfg.defaults()
 	g := &Gateway{cfg: *cfg}
-	if err := g.openFiles(ctx, mustExist); err != nil {
-		return nil, nil, errors.Join(err, g.Close())
+	open := g.openFiles
+	if cfg.PostgresURL != "" {
+		open = g.openCluster
 	}
-	return g, g.vault.(dirVault).Vault, nil
+	if err := open(ctx, mustExist); err != nil {
+		return nil, errors.Join(err, g.Close())
+	}
+	return g, nil
+}
+
+// fence begins a new era of corpus positions. Gateways on a Postgres, which
+// nothing keeps from running, notice by the number of the replay that they know
+// other data than there is now, before the first entry comes back.
+func (g *Gateway) fence(ctx context.Context) error {
+	if err := advanceCorpus(ctx, g.vault, g.db); err != nil {
+		return err
+	}
+	db, shared := g.db.(*postgres.DB)
+	if !shared {
+		return nil
+	}
+	number, err := g.vault.NextEra(ctx)
+	if err != nil {
+		return err
+	}
+	return db.SetReplayed(ctx, number)
 }
 
 // gaps are those of all tenants that the vault knows.
-func (g *Gateway) gaps(ctx context.Context, v *vault.Vault) (map[consent.TenantID]consent.Gap, error) {
+func (g *Gateway) gaps(ctx context.Context) (map[consent.TenantID]consent.Gap, error) {
 	rows, err := g.db.Tenants(ctx)
 	if err != nil {
 		return nil, err
@@ -102,12 +127,16 @@ func (g *Gateway) gaps(ctx context.Context, v *vault.Vault) (map[consent.TenantI
 		there[string(t.ID)] = true
 	}
 	gaps := map[consent.TenantID]consent.Gap{}
-	for _, name := range v.Tenants() {
+	names, err := g.vault.Tenants(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
 		id := consent.TenantID(name)
 		var gap consent.Gap
 		if there[name] {
 			gap, err = g.Ledger.Gap(ctx, id)
-		} else if head := v.Head(name); head > 0 {
+		} else {
 			gap, err = g.Ledger.WholeGap(id)
 		}
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -75,7 +76,12 @@ type restored struct {
 func putBack(t *testing.T) *restored {
 	t.Helper()
 	root := t.TempDir()
-	r := &restored{site: &site{t, root, filepath.Join(root, "data")}}
+	return putBackAt(t, &site{t: t, root: root, dir: filepath.Join(root, "data")})
+}
+
+func putBackAt(t *testing.T, s *site) *restored {
+	t.Helper()
+	r := &restored{site: s}
 	everyone := []string{"ada", "bob", "cyd", "dan", "eve"}
 	var made map[string]any
 	r.during(func(g *gateway.Gateway) {
@@ -88,7 +94,7 @@ func putBack(t *testing.T) *restored {
 		r.serve(g)
 	})
 	r.key = made["key"].(string)
-	copyDir(t, r.dir, filepath.Join(root, "old"))
+	r.keepData()
 	r.during(func(g *gateway.Gateway) {
 		h := g.Handler()
 		say(t, g, consent.Revoked, []string{"ada"}, rag)
@@ -211,16 +217,16 @@ func (r *restored) verified(g *gateway.Gateway) {
 	t := r.t
 	t.Helper()
 	r.serve(g)
-	server := httptest.NewServer(g.Handler())
-	defer server.Close()
-	url := server.URL + "/log/default"
+	web := httptest.NewServer(g.Handler())
+	defer web.Close()
+	log := web.URL + "/log/default"
 	for _, old := range r.checkpoints {
-		code, said := assentVerify(t, "log", "--key", strings.TrimSpace(r.vkey), "--lost", "--old", old, url)
+		code, said := assentVerify(t, "log", "--key", strings.TrimSpace(r.vkey), "--lost", "--old", old, log)
 		if code != 0 || !strings.Contains(said, "of 1203 entries only the leaf is left") {
 			t.Errorf("status %d: %s", code, said)
 		}
 	}
-	if code, said := assentVerify(t, "log", "--key", strings.TrimSpace(r.vkey), url); code != 1 || !strings.Contains(said, "only its leaf remains") {
+	if code, said := assentVerify(t, "log", "--key", strings.TrimSpace(r.vkey), log); code != 1 || !strings.Contains(said, "only its leaf remains") {
 		t.Errorf("without --lost: status %d: %s", code, said)
 	}
 }
@@ -265,7 +271,7 @@ func TestKilledReplayGoesOn(t *testing.T) {
 	} {
 		t.Run(crash, func(t *testing.T) {
 			r := putBack(t)
-			if replayIn(t, r.dir, crash) {
+			if replayIn(t, r.site, crash) {
 				t.Fatal("the step was never reached")
 			}
 			r.during(func(g *gateway.Gateway) {
@@ -274,7 +280,7 @@ func TestKilledReplayGoesOn(t *testing.T) {
 					t.Errorf("between two replays: %d hits, %v", n, err)
 				}
 			})
-			for !replayIn(t, r.dir, "replay.batch:1") {
+			for !replayIn(t, r.site, "replay.batch:1") {
 			}
 			r.replayed()
 		})
@@ -282,10 +288,10 @@ func TestKilledReplayGoesOn(t *testing.T) {
 	for _, crash := range []string{"event.entered:1", "event.entered:2", "journal.write:1", "state.write:1", "state.renamed:2", "applied:1"} {
 		t.Run("start "+crash, func(t *testing.T) {
 			r := putBack(t)
-			if !replayIn(t, r.dir, "") {
+			if !replayIn(t, r.site, "") {
 				t.Fatal("killed")
 			}
-			startChild(t, r.dir, crash).kill()
+			startChild(t, r.dir, crash, r.env()...).kill()
 			r.replayed()
 		})
 	}
@@ -344,10 +350,36 @@ func TestCorpusPositionsAreNotGivenOutTwice(t *testing.T) {
 	})
 }
 
+// keepData makes a copy of the data, named old.
+func (s *site) keepData() {
+	s.t.Helper()
+	if s.pg == nil {
+		copyDir(s.t, s.dir, filepath.Join(s.root, "old"))
+		return
+	}
+	name := databaseIn(s.t, s.pg.data)
+	server(s.t).Exec(s.t, "postgres", "CREATE DATABASE "+name+"_old TEMPLATE "+name)
+}
+
 // putDataBack puts the copy named old in the place of the data.
 func (s *site) putDataBack() {
 	s.t.Helper()
+	if s.pg != nil {
+		name := databaseIn(s.t, s.pg.data)
+		server(s.t).Exec(s.t, "postgres", "DROP DATABASE "+name+" WITH (FORCE)", "CREATE DATABASE "+name+" TEMPLATE "+name+"_old")
+		return
+	}
 	if err := errors.Join(os.RemoveAll(s.dir), os.Rename(filepath.Join(s.root, "old"), s.dir)); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// databaseIn is the name of the database that a URL names.
+func databaseIn(t testing.TB, raw string) string {
+	t.Helper()
+	u, err := url.Parse(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimPrefix(u.Path, "/")
 }

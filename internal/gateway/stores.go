@@ -69,8 +69,10 @@ type keeper interface {
 	// Events are what ledgers are to be told of, and Entered takes one off the
 	// list. LogKeys are the public keys that a tenant's log has and had, oldest
 	// first, and how many of them are retired.
-	Events() ([]vault.Event, error)
-	Entered(id, tenant string) error
+	// BeginReplay puts a replay on that list.
+	Events(ctx context.Context) ([]vault.Event, error)
+	Entered(ctx context.Context, id, tenant string) error
+	BeginReplay(ctx context.Context, gaps map[string]vault.Gap) error
 	Backups() []vault.Backup
 	LogKeys(ctx context.Context, t consent.TenantID) (keys [][32]byte, retired int, err error)
 
@@ -111,6 +113,16 @@ func (v dirVault) WasRestored() bool {
 func (v dirVault) Started(context.Context) (uint64, error) { return v.Vault.Started(), nil }
 
 func (v dirVault) NextEra(context.Context) (uint64, error) { return v.Vault.NextEra() }
+
+func (v dirVault) Events(context.Context) ([]vault.Event, error) { return v.Vault.Events() }
+
+func (v dirVault) Entered(_ context.Context, id, tenant string) error {
+	return v.Vault.Entered(id, tenant)
+}
+
+func (v dirVault) BeginReplay(_ context.Context, gaps map[string]vault.Gap) error {
+	return v.Vault.BeginReplay(gaps)
+}
 
 func (v dirVault) LogKeys(_ context.Context, t consent.TenantID) (keys [][32]byte, retired int, err error) {
 	k, ok := v.Tenant(string(t))

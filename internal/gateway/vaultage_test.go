@@ -22,13 +22,14 @@ type site struct {
 	t    *testing.T
 	root string
 	dir  string
+	pg   *cluster // nil: it is a directory
 }
 
 // newSite has Ada and Bob, who granted, with two documents each.
 func newSite(t *testing.T) *site {
 	t.Helper()
 	root := t.TempDir()
-	s := &site{t, root, filepath.Join(root, "data")}
+	s := &site{t: t, root: root, dir: filepath.Join(root, "data")}
 	s.during(func(g *gateway.Gateway) {
 		say(t, g, consent.Granted, []string{"ada", "bob"}, rag, emb)
 		makeCollection(t, g, "c", retrieval.Spec{})
@@ -39,7 +40,22 @@ func newSite(t *testing.T) *site {
 
 func (s *site) open() (*gateway.Gateway, error) {
 	s.t.Helper()
-	return gateway.Open(s.t.Context(), gateway.Config{DataDir: s.dir, AdminKey: adminKey})
+	return gateway.Open(s.t.Context(), s.config())
+}
+
+func (s *site) config() gateway.Config {
+	if s.pg != nil {
+		return gateway.Config{PostgresURL: s.pg.data, VaultURL: s.pg.vault, VaultDir: s.dir, AdminKey: adminKey}
+	}
+	return gateway.Config{DataDir: s.dir, AdminKey: adminKey}
+}
+
+// env is what a gateway in a process of its own needs besides dir.
+func (s *site) env() []string {
+	if s.pg == nil {
+		return nil
+	}
+	return []string{"ASSENT_TEST_POSTGRES=" + s.pg.data, "ASSENT_TEST_VAULT=" + s.pg.vault}
 }
 
 // during does something with the gateway running.

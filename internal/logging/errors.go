@@ -13,7 +13,7 @@ import (
 func builtinSentinels() []error {
 	return []error{
 		consent.ErrUnavailable, consent.ErrBehindJournal, consent.ErrDiverged, consent.ErrTampered,
-		consent.ErrJournal, consent.ErrHeadBackwards, consent.ErrUnknownTenant,
+		consent.ErrJournal, consent.ErrHeadBackwards, consent.ErrReplayed, consent.ErrUnknownTenant,
 		context.Canceled, context.DeadlineExceeded,
 	}
 }

@@ -39,7 +39,7 @@ func whys() []string {
 	var out []string
 	for _, err := range []error{
 		consent.ErrUnavailable, consent.ErrBehindJournal, consent.ErrDiverged,
-		consent.ErrTampered, consent.ErrJournal, consent.ErrHeadBackwards,
+		consent.ErrTampered, consent.ErrJournal, consent.ErrHeadBackwards, consent.ErrReplayed,
 	} {
 		out = append(out, consent.Why(err))
 	}

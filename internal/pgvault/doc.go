@@ -13,6 +13,7 @@
 //	                                 slots: keys of people and documents, wrapped
 //	                                 the journal, its payloads sealed
 //	                                 each tenant's newest checkpoint
+//	                                 events that ledgers are to be told of
 //
 // Neither opens anything without the other. The first gateway that starts makes
 // the epoch key; the others are given a copy of the file by the operator and

@@ -2,18 +2,83 @@ package pgvault
 
 import (
 	"context"
+	"crypto/rand"
+	"maps"
+	"slices"
 
 	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/internal/postgres"
 	"github.com/assent-gateway/assent/internal/translog"
 	"github.com/assent-gateway/assent/internal/vault"
 )
 
-// Events are none: what happens to a vault in a database happens under the eyes
-// of gateways that run, not to a directory while nothing does.
-func (v *Vault) Events() ([]vault.Event, error) { return nil, nil }
+// Events returns what ledgers are to be told of, oldest first.
+func (v *Vault) Events(ctx context.Context) ([]vault.Event, error) {
+	rows, err := v.db.Events(ctx)
+	var out []vault.Event
+	for _, r := range rows {
+		i := slices.IndexFunc(out, func(e vault.Event) bool { return e.ID == r.ID })
+		if i < 0 {
+			i = len(out)
+			out = append(out, vault.Event{ID: r.ID, Event: r.Event})
+		}
+		out[i].Tenants = append(out[i].Tenants, r.Tenant)
+		if r.Event == vault.Replayed {
+			if out[i].Gaps == nil {
+				out[i].Gaps = map[string]vault.Gap{}
+			}
+			out[i].Gaps[r.Tenant] = vault.Gap{From: r.First, To: r.Last, Lost: r.Lost, Unknown: r.Unknown}
+		}
+	}
+	return out, err
+}
 
-// Entered has nothing to take off a list.
-func (v *Vault) Entered(string, string) error { return nil }
+// Entered takes a tenant off an event's list: its ledger has been told, durably.
+// Another gateway may have done the same.
+func (v *Vault) Entered(ctx context.Context, id, tenant string) error {
+	return v.db.Told(ctx, id, tenant)
+}
+
+// BeginReplay puts on record that ledgers are about to be replayed, as
+// vault.Vault.BeginReplay does.
+func (v *Vault) BeginReplay(ctx context.Context, gaps map[string]vault.Gap) error {
+	return v.db.Tell(ctx, func(there []postgres.EventRow) []postgres.EventRow {
+		rest, out := maps.Clone(gaps), []postgres.EventRow(nil)
+		for _, r := range there {
+			g, ok := rest[r.Tenant]
+			if !ok || r.Event != vault.Replayed {
+				continue
+			}
+			g = vault.Gap{From: r.First, To: r.Last, Lost: r.Lost, Unknown: r.Unknown}.With(g)
+			out = append(out, eventOf(r.ID, r.Tenant, r.Event, g))
+			delete(rest, r.Tenant)
+		}
+		id := rand.Text()
+		for _, t := range slices.Sorted(maps.Keys(rest)) {
+			out = append(out, eventOf(id, t, vault.Replayed, rest[t]))
+		}
+		return out
+	})
+}
+
+// tellAll puts an event on the list of tenants whose ledgers are not to be told
+// of such a one already.
+func (v *Vault) tellAll(ctx context.Context, event string, tenants []string) error {
+	id := rand.Text()
+	return v.db.Tell(ctx, func(there []postgres.EventRow) []postgres.EventRow {
+		var out []postgres.EventRow
+		for _, t := range tenants {
+			if !slices.ContainsFunc(there, func(r postgres.EventRow) bool { return r.Tenant == t && r.Event == event }) {
+				out = append(out, eventOf(id, t, event, vault.Gap{}))
+			}
+		}
+		return out
+	})
+}
+
+func eventOf(id, tenant, event string, g vault.Gap) postgres.EventRow {
+	return postgres.EventRow{ID: id, Tenant: tenant, Event: event, First: g.From, Last: g.To, Lost: g.Lost, Unknown: g.Unknown}
+}
 
 // Backups are none that the vault knows of: those of its database are the
 // operator's.

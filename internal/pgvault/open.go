@@ -192,8 +192,22 @@ func (v *Vault) Settled(ctx context.Context) error {
 	return v.db.SetAccepted(ctx, false)
 }
 
-// Accept records what Accepted tells.
-func (v *Vault) Accept(ctx context.Context) error { return v.db.SetAccepted(ctx, true) }
+// Accept records what Accepted tells. Every tenant's ledger is to be told, first:
+// a crash in between leaves an event of what was asked for.
+func (v *Vault) Accept(ctx context.Context) error {
+	row, _, err := v.db.Row(ctx)
+	if err != nil || row.Accepted {
+		return err
+	}
+	tenants, err := v.db.Tenants(ctx)
+	if err == nil {
+		err = v.tellAll(ctx, vault.Accepted, tenants)
+	}
+	if err != nil {
+		return err
+	}
+	return v.db.SetAccepted(ctx, true)
+}
 
 // AdminKey returns the operator's key, the same at every gateway, and whether
 // this call made it; fresh is what to make it of. It is in the directory, too,

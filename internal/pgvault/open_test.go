@@ -267,6 +267,11 @@ func TestJournalPayloadsAreSealedToTheirPlace(t *testing.T) {
 	if _, err := v.Read(t.Context(), "t", 3); !errors.Is(err, ErrDamaged) {
 		t.Errorf("a payload from another place: %v", err)
 	}
+	// Without one, a replay would take a refusal for something that is lost.
+	change(t, url, `UPDATE journal SET payload = NULL, kind = 0 WHERE position = 1`)
+	if _, err := v.Read(t.Context(), "t", 1); !errors.Is(err, ErrDamaged) {
+		t.Errorf("a payload that was taken out: %v", err)
+	}
 }
 
 // Nothing in the database opens anything: no key is there as it is used.

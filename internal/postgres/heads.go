@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"encoding/binary"
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/retrieval"
@@ -11,12 +12,20 @@ import (
 type mark struct {
 	position consent.Position
 	recorded consent.Time
+	replayed []byte // see replayedSQL
 }
+
+// replayedSQL is what consent.Head.Replayed is read from.
+const replayedSQL = `(SELECT value FROM meta WHERE name = 'replayed')`
 
 // at is the head as the clock shows it; the clock never shows less than what
 // is recorded.
 func (m mark) at(clock consent.Time) consent.Head {
-	return consent.Head{Position: m.position, Now: max(clock, m.recorded)}
+	h := consent.Head{Position: m.position, Now: max(clock, m.recorded)}
+	if len(m.replayed) == 8 {
+		h.Replayed = binary.BigEndian.Uint64(m.replayed)
+	}
+	return h
 }
 
 // Head implements consent.Store. One statement reads head and clock, and that
@@ -28,9 +37,9 @@ func (db *DB) Head(ctx context.Context, t consent.TenantID) (h consent.Head, err
 		var server consent.Time
 		var standby bool
 		var corpus, shelf uint64
-		found, err := s.one(ctx, `SELECT l.position, l.clock, `+clockSQL+`, pg_is_in_recovery(), c.position, c.shelf
+		found, err := s.one(ctx, `SELECT l.position, l.clock, `+clockSQL+`, pg_is_in_recovery(), c.position, c.shelf, `+replayedSQL+`
 			FROM ledger_heads l JOIN corpus_heads c ON c.tenant = l.tenant WHERE l.tenant = $1`, []any{t},
-			into(&m.position), into(&m.recorded), into(&server), &standby, into(&corpus), into(&shelf))
+			into(&m.position), into(&m.recorded), into(&server), &standby, into(&corpus), into(&shelf), &m.replayed)
 		if err == nil && !found {
 			err = consent.ErrUnknownTenant
 		}
@@ -46,12 +55,14 @@ func (db *DB) Head(ctx context.Context, t consent.TenantID) (h consent.Head, err
 
 // lockLedger adds the lock of a tenant's ledger head, and reads it.
 func (b *batch) lockLedger(t consent.TenantID, m *mark) {
-	b.head(`SELECT position, clock FROM ledger_heads WHERE tenant = $1 FOR UPDATE`, t, into(&m.position), into(&m.recorded))
+	b.head(`SELECT position, clock, `+replayedSQL+` FROM ledger_heads WHERE tenant = $1 FOR UPDATE`, t,
+		into(&m.position), into(&m.recorded), &m.replayed)
 }
 
 // readLedger adds the reading of a tenant's ledger head without its lock.
 func (b *batch) readLedger(t consent.TenantID, m *mark) {
-	b.head(`SELECT position, clock FROM ledger_heads WHERE tenant = $1`, t, into(&m.position), into(&m.recorded))
+	b.head(`SELECT position, clock, `+replayedSQL+` FROM ledger_heads WHERE tenant = $1`, t,
+		into(&m.position), into(&m.recorded), &m.replayed)
 }
 
 // lockCorpus adds the lock of a tenant's corpus head, and reads it.

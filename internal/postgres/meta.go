@@ -50,3 +50,14 @@ func (db *DB) SetVaultGeneration(ctx context.Context, generation uint64) error {
 		return b.send()
 	})
 }
+
+// SetReplayed stores the number of a replay of this data; see
+// consent.Head.Replayed.
+func (db *DB) SetReplayed(ctx context.Context, number uint64) error {
+	return db.write(ctx, "store the number of a replay", func(x *tx) error {
+		b := x.batch()
+		b.exec(nil, `INSERT INTO meta (name, value) VALUES ('replayed', $1)
+			ON CONFLICT (name) DO UPDATE SET value = excluded.value`, binary.BigEndian.AppendUint64(nil, number))
+		return b.send()
+	})
+}

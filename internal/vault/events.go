@@ -104,7 +104,7 @@ func (v *Vault) BeginReplay(gaps map[string]Gap) error {
 		for i := range s.Events {
 			for t, g := range rest {
 				if e := &s.Events[i]; e.Event == Replayed && slices.Contains(e.Tenants, t) {
-					e.Gaps[t] = e.Gaps[t].with(g)
+					e.Gaps[t] = e.Gaps[t].With(g)
 					delete(rest, t)
 				}
 			}
@@ -117,8 +117,8 @@ func (v *Vault) BeginReplay(gaps map[string]Gap) error {
 	return err
 }
 
-// with is a gap of which another is a part, or the other way round.
-func (g Gap) with(other Gap) Gap {
+// With is a gap of which another is a part, or the other way round.
+func (g Gap) With(other Gap) Gap {
 	if other.From < g.From {
 		g, other = other, g
 	}

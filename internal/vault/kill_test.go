@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/crypto/argon2"
+
 	"github.com/assent-gateway/assent/internal/seal"
 )
 
@@ -23,6 +25,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv("ASSENT_TEST_VAULT"); dir != "" {
 		fmt.Fprintln(os.Stderr, victim(dir, os.Getenv("ASSENT_TEST_DO"), os.Getenv("ASSENT_TEST_KILL_AT")))
 		os.Exit(1) // it should not have come to this
+	}
+	envelopeKey = func(passphrase, salt []byte) seal.Key {
+		return seal.Key(argon2.IDKey(passphrase, salt, 1, 64, 1, 32))
 	}
 	os.Exit(m.Run())
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"testing"
 
 	"github.com/assent-gateway/assent/internal/seal"
@@ -30,6 +31,9 @@ func threeBatches(t *testing.T) (*Vault, []byte, []int) {
 // the file ends with its record, and that appending goes on from there.
 func opensWith(t *testing.T, v *Vault, journal []byte, when string, head uint64, end int) {
 	t.Helper()
+	if err := os.Remove(v.path(journalFile)); err != nil { // cut and written again, some file systems sync it
+		t.Fatal(err)
+	}
 	writeFile(t, v.path(journalFile), journal)
 	v, err := Open(v.Dir(), Options{})
 	if err != nil {

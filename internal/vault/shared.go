@@ -213,12 +213,10 @@ func (e *Epoch) OpenTenant(tenant string, box []byte) (TenantKeys, error) {
 	return t, nil
 }
 
-// SealPayload seals the payload of a journal record, bound to its place; an
-// empty one stays so.
+// SealPayload seals the payload of a journal record, bound to its place. An empty
+// one is sealed as well: where records rest, others may write, and one without a
+// payload would replay a refusal as something of which only the leaf is left.
 func (r *Record) SealPayload(key seal.Key) ([]byte, error) {
-	if len(r.Payload) == 0 {
-		return nil, nil
-	}
 	if len(r.Payload) > maxPayload {
 		return nil, fmt.Errorf("vault: payload of %d bytes, at most %d", len(r.Payload), maxPayload)
 	}
@@ -227,9 +225,6 @@ func (r *Record) SealPayload(key seal.Key) ([]byte, error) {
 
 // OpenPayload is SealPayload's inverse; it sets Payload.
 func (r *Record) OpenPayload(key seal.Key, box []byte) (err error) {
-	if r.Payload = nil; len(box) == 0 {
-		return nil
-	}
 	r.Payload, err = seal.Open(key, box, r.aad())
 	return err
 }

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/internal/verify"
 	"github.com/assent-gateway/assent/internal/verify/testlog"
 )
@@ -229,14 +231,30 @@ func TestTheFirstFailureIsNamed(t *testing.T) {
 	}
 }
 
-// What a restore left as a leaf alone is accepted only when asked, and counted.
+// What a restore left as a leaf alone is accepted only when asked, and counted;
+// and only when a later entry tells of a restore.
 func TestLostEntriesAreCountedWhenAccepted(t *testing.T) {
-	log := testlog.New(origin, 1).Grow(300)
-	files := log.Files(300)
+	log := testlog.New(origin, 1).Grow(5)
+	restore := consent.Row{Position: 6, Kind: consent.KindRestore, Sealed: []byte("s")}
+	log.Add(restore.AppendEntry(nil)) // too early for entries 10 and 11
+	log.Grow(299)
+	taken := slices.Clone(log.Entries[:256])
+	taken[9], taken[10] = nil, nil
+	w := verify.Walk{Trust: trust(t, log), Lost: true}
+	files := log.Grow(300).Files(300)
+	files["tile/entries/000"] = testlog.Bundle(taken)
+	w.Source = memory(files)
+	if _, err := w.Run(t.Context()); !errors.Is(err, verify.ErrLost) || !strings.Contains(err.Error(), "entry 11, and no later entry") {
+		t.Errorf("taken out: %v", err)
+	}
+	log = log.With(log.Entries[:299])
+	restore.Position = 300
+	log.Add(restore.AppendEntry(nil))
+	files = log.Files(300)
 	entries := slices.Clone(log.Entries[:256])
 	entries[9], entries[10] = nil, nil
 	files["tile/entries/000"] = testlog.Bundle(entries)
-	w := verify.Walk{Source: memory(files), Trust: trust(t, log), Lost: true}
+	w = verify.Walk{Source: memory(files), Trust: trust(t, log), Lost: true}
 	if r, err := w.Run(t.Context()); err != nil || r.Lost != 2 {
 		t.Errorf("%d lost, %v", r.Lost, err)
 	}

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/assent-gateway/assent/internal/verify"
@@ -172,9 +174,11 @@ func (m *vandal) write(t *testing.T, files testlog.Files) {
 	t.Helper()
 	for path, b := range files {
 		file := filepath.Join(m.dir, path)
-		err := os.WriteFile(file, b, 0o600)
-		if b == nil {
-			err = os.Remove(file)
+		// A new file each time: some file systems sync one that is cut and
+		// written again.
+		err := os.Remove(file)
+		if b != nil && (err == nil || errors.Is(err, fs.ErrNotExist)) {
+			err = os.WriteFile(file, b, 0o600)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -238,5 +242,34 @@ func TestMirrorStaysInside(t *testing.T) {
 	defer mirror.Close()
 	if _, err := mirror.Read(t.Context(), "checkpoint", 100); err == nil {
 		t.Error("a link out of the mirror was followed")
+	}
+}
+
+// A pipe, a directory or a device in the place of a file does not hold the
+// verifier up.
+func TestAMirrorOfOtherThanFilesIsRefused(t *testing.T) {
+	log := testlog.New(origin, 1).Grow(300)
+	for _, path := range []string{"checkpoint", "tile/0/000", "tile/entries/001.p/44", "tile/0/001.p/7"} {
+		dir := t.TempDir()
+		log.Files(300).Write(dir)
+		at := filepath.Join(dir, path)
+		if err := os.Remove(at); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Dir(at), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Mkfifo(at, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		mirror, err := verify.OpenMirror(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := verify.Walk{Source: mirror, Trust: trust(t, log)}
+		if _, err := w.Run(t.Context()); !errors.Is(err, verify.ErrMalformed) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: %v", path, err)
+		}
+		mirror.Close()
 	}
 }

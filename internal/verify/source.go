@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"syscall"
 )
 
 // A Source is where a log's files are, under the paths of tlog-tiles:
@@ -39,7 +40,9 @@ func (m *Mirror) Read(ctx context.Context, path string, limit int) ([]byte, erro
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	f, err := m.root.Open(path)
+	// Without waiting: what is no file, such as a pipe that nobody writes to,
+	// must not hold the walk up.
+	f, err := m.root.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, refuse(ErrMissing, "%s", path)
 	}
@@ -47,6 +50,9 @@ func (m *Mirror) Read(ctx context.Context, path string, limit int) ([]byte, erro
 		return nil, fmt.Errorf("read the mirror: %w", err)
 	}
 	defer func() { _ = f.Close() }() // read only
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, refuse(ErrMalformed, "%s is not a file", path)
+	}
 	return readAll(f, path, limit)
 }
 

@@ -18,7 +18,9 @@ type Walk struct {
 	// Old, when not nil, is an earlier checkpoint, signed, of the same log.
 	Old []byte
 	// Lost accepts entries of length zero: a ledger restored from a backup
-	// keeps of some entries only the leaf. They are counted, not hidden.
+	// keeps of some entries only the leaf. They are counted, not hidden; and an
+	// entry after the last of them must say that something was restored, or else
+	// they were taken out.
 	Lost bool
 	// Progress, when not nil, hears of entries done, from one goroutine at a
 	// time, at most once a tile.
@@ -87,12 +89,13 @@ func (w *Walk) Run(ctx context.Context) (Report, error) {
 // entries compares every tile of level 0 and its bundle, and so that every
 // full tile above is read on the way. Of several failures it returns the
 // first in the log's order.
-func (w *Walk) entries(ctx context.Context, t *tree) (lost uint64, err error) {
+func (w *Walk) entries(ctx context.Context, t *tree) (uint64, error) {
 	tiles := (t.size + tileWidth - 1) / tileWidth
 	var (
 		wg      sync.WaitGroup
 		slots   = make(chan struct{}, walkers)
 		mu      sync.Mutex // guards what follows
+		found   findings
 		done    uint64
 		failed  error
 		failedN uint64
@@ -119,14 +122,14 @@ func (w *Walk) entries(ctx context.Context, t *tree) (lost uint64, err error) {
 		}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			gone, err := u.check(ctx)
+			there, err := u.check(ctx)
 			if err != nil {
 				fail(n, err)
 				return
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			lost += gone
+			found.add(there)
 			done += uint64(u.at.width)
 			if w.Progress != nil {
 				w.Progress(done, t.size)
@@ -134,7 +137,22 @@ func (w *Walk) entries(ctx context.Context, t *tree) (lost uint64, err error) {
 		})
 	}
 	wg.Wait()
-	return lost, failed
+	if failed == nil && found.lost > 0 && found.restored <= found.lastLost {
+		failed = refuse(ErrLost, "entry %d, and no later entry tells of a restore", found.lastLost)
+	}
+	return found.lost, failed
+}
+
+// findings are what entries tell beside that they are in their places.
+type findings struct {
+	lost     uint64 // how many are gone
+	lastLost uint64 // positions, 0 for none
+	restored uint64 // the last entry that tells of a restore
+}
+
+func (f *findings) add(other findings) {
+	f.lost += other.lost
+	f.lastLost, f.restored = max(f.lastLost, other.lastLost), max(f.restored, other.restored)
 }
 
 // A unit is a tile of level 0 with its bundle.
@@ -156,41 +174,47 @@ func (w *Walk) unit(ctx context.Context, t *tree, n uint64) (u unit, err error) 
 }
 
 // check compares the leaves with the node above, then the entries with them.
-func (u unit) check(ctx context.Context) (lost uint64, err error) {
+func (u unit) check(ctx context.Context) (out findings, err error) {
 	leaves := u.leaves
 	if leaves == nil {
 		if leaves, err = readFull(ctx, u.walk.Source, u.at, u.above); err != nil {
-			return 0, err
+			return out, err
 		}
 	}
 	b, err := readTile(ctx, u.walk.Source, u.at, true)
 	if err != nil {
-		return 0, err
+		return out, err
 	}
 	entries, err := parseBundle(u.at, b)
 	if err != nil {
-		return 0, err
+		return out, err
 	}
 	for i, e := range entries {
 		index := u.at.n*tileWidth + uint64(i)
-		if err := u.entry(e, index, leaves[i]); errors.Is(err, ErrLost) && u.walk.Lost {
-			lost++
-		} else if err != nil {
-			return 0, err
+		kind, err := entryOf(e, index, leaves[i])
+		switch {
+		case errors.Is(err, ErrLost) && u.walk.Lost:
+			out.add(findings{lost: 1, lastLost: index + 1})
+		case err != nil:
+			return out, err
+		case kind == kindRestore:
+			out.restored = index + 1
 		}
 	}
-	return lost, nil
+	return out, nil
 }
 
-func (u unit) entry(e []byte, index uint64, leaf Hash) error {
-	if len(e) == 0 {
-		return refuse(ErrLost, "entry %d", index+1)
+// entryOf compares an entry with its place and its leaf, and returns its kind.
+func entryOf(b []byte, index uint64, leaf Hash) (kind uint8, err error) {
+	if len(b) == 0 {
+		return 0, refuse(ErrLost, "entry %d", index+1)
 	}
-	if _, err := entryAt(e, index); err != nil {
-		return err
+	e, err := entryAt(b, index)
+	if err != nil {
+		return 0, err
 	}
-	if LeafHash(e) != leaf {
-		return refuse(ErrLeaf, "entry %d", index+1)
+	if LeafHash(b) != leaf {
+		return 0, refuse(ErrLeaf, "entry %d", index+1)
 	}
-	return nil
+	return e.Kind, nil
 }
