@@ -132,6 +132,12 @@ func (s *Service) Sweep(ctx context.Context, t consent.TenantID) (int, error) {
 		if err != nil || len(debts) == 0 {
 			return paid, err
 		}
+		// Brought up after the debts were read: a collection that is not on the
+		// shelf then was dropped, with all that the index had of it. One that
+		// another gateway made since must not be taken for that.
+		if err := s.Refresh(ctx, t); err != nil {
+			return paid, err
+		}
 		of := map[CollectionID][]DocNum{}
 		for _, d := range debts {
 			of[d.Collection] = append(of[d.Collection], d.Num)
