@@ -194,6 +194,7 @@ func metrics(t *testing.T) map[string][]string {
 	tel.Ledger().Decided(consent.ReasonGranted)
 	tel.Retrieval().Searched(retrieval.ModeHybrid, retrieval.Complete)
 	tel.Retrieval().Dropped("consent")
+	tel.Outside()("gone", 1)
 	tel.Retrieval().Ingested(retrieval.Stored)
 	w := httptest.NewRecorder()
 	tel.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))

@@ -58,13 +58,16 @@ func (s *Service) Load(ctx context.Context, t consent.TenantID) (Loaded, error) 
 		}
 		sh.put(col, row.Sealed)
 	}
-	l := &loader{Service: s, tenant: t, shelf: sh}
+	l := &loader{Service: s, tenant: t, shelf: sh, held: map[CollectionID]int{}}
 	if err := l.run(ctx); err != nil {
 		return Loaded{}, err
 	}
 	s.mu.Lock()
 	s.tenants[t] = sh
 	s.mu.Unlock()
+	if err := l.refill(ctx); err != nil {
+		return Loaded{}, err
+	}
 	l.out.Collections = len(rows)
 	return l.out, nil
 }
@@ -75,6 +78,7 @@ type loader struct {
 	shelf  *shelf
 	out    Loaded
 	gone   []DocNum
+	held   map[CollectionID]int // passages
 }
 
 type stored struct {
@@ -194,6 +198,7 @@ func (l *loader) fill(ctx context.Context, in <-chan decoded) error {
 		}
 		l.out.Documents++
 		l.out.Passages += len(d.passages)
+		l.held[d.col] += len(d.passages)
 		ch := batches[d.col]
 		if ch == nil {
 			ch = &Change{}

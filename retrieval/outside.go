@@ -76,6 +76,36 @@ type Belief struct {
 	Verdicts   []byte
 }
 
+// A Refiller is an index outside that can have back what it has lost: it was
+// emptied, or put back from before some of it came.
+type Refiller interface {
+	// Refill makes the index hold every live passage of a collection, which are
+	// so many, and reports how many it lacked.
+	Refill(ctx context.Context, c CollectionID, passages int) (int, error)
+}
+
+// refill looks, before a tenant is served, that the index outside has not lost
+// what its collections held so far: its answers would lack it, and claim not to.
+func (l *loader) refill(ctx context.Context) error {
+	index, can := l.Index.(Refiller)
+	if l.Outside == nil || !can {
+		return nil
+	}
+	for c, passages := range l.held {
+		if col, _ := l.shelf.get(c); col == nil || !col.pinned() {
+			continue
+		}
+		n, err := index.Refill(ctx, c, passages)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			l.Log.Warn("the index outside had lost passages: they were put back", "count", n)
+		}
+	}
+	return nil
+}
+
 // place puts new versions into an index outside, where nobody finds them until
 // their rows are live: reserved first, so that what a crash leaves is swept.
 func (in *intake) place(ctx context.Context, jobs []*job) error {
@@ -132,6 +162,12 @@ func (s *Service) Sweep(ctx context.Context, t consent.TenantID) (int, error) {
 		if err != nil || len(debts) == 0 {
 			return paid, err
 		}
+		// Brought up after the debts were read: a collection that is not on the
+		// shelf then was dropped, with all that the index had of it. One that
+		// another gateway made since must not be taken for that.
+		if err := s.Refresh(ctx, t); err != nil {
+			return paid, err
+		}
 		of := map[CollectionID][]DocNum{}
 		for _, d := range debts {
 			of[d.Collection] = append(of[d.Collection], d.Num)
@@ -158,6 +194,11 @@ func (s *Service) Known(ctx context.Context, c CollectionID, refs []PassageRef) 
 	if !ok || len(refs) == 0 {
 		return out, nil
 	}
+	sh, err := s.shelf(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	col, _ := sh.get(c)
 	docs, parts, err := s.openRecords(ctx, t, refs)
 	if err != nil {
 		return nil, err
@@ -175,6 +216,9 @@ func (s *Service) Known(ctx context.Context, c CollectionID, refs []PassageRef) 
 		out[i] = IndexPassage{
 			Head:   Head{Ref: ref, DocID: o.meta.ID, Personal: !o.meta.Nobody, Visibility: o.meta.Visibility, Values: o.meta.Metadata},
 			Owners: o.row.Owners, Mentions: o.row.Mentions, RetainUntil: o.row.RetainUntil, Vector: b.Vector,
+		}
+		if col != nil && col.Spec.Keyword {
+			out[i].Text = embedText(o.meta.Title, b.Text)
 		}
 	}
 	return out, nil

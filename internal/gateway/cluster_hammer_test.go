@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -36,11 +37,22 @@ func TestHammerOnDeafGatewaysWithAWrongClockFindsNoStaleRow(t *testing.T) {
 func TestHammerThroughARestartOfPostgres(t *testing.T) {
 	s := testpg.Start(t)
 	c := newCluster(t, s)
-	gateways := []*gateway.Gateway{c.open(gateway.Config{}), c.open(gateway.Config{}), c.open(gateway.Config{})}
-	a := newAnvil(t, 32, gateways...)
+	a := newAnvil(t, 32, c.open(gateway.Config{}), c.open(gateway.Config{}), c.open(gateway.Config{}))
+	a.strikeThrough(t, eval.HammerConfig{Writers: 6, Readers: 9, Rows: 90_000, Writes: 200, AtMost: 180 * time.Second, Seed: 6}, func() error {
+		s.Kill()
+		return s.Restart()
+	})
+	c.wantWholeJournal(t, a.gateways[0])
+	c.wantOneLog(t, a.gateways...)
+}
+
+// strikeThrough hammers, and restarts something after a third of the rows.
+// Errors are expected meanwhile; afterwards every gateway serves again.
+func (a *anvil) strikeThrough(t *testing.T, c eval.HammerConfig, restart func() error) {
+	t.Helper()
+	c.People = len(a.subjects)
 	target := a.target()
-	search := target.Search
-	set := target.Set
+	search, set := target.Search, target.Set
 	target.Set = func(ctx context.Context, p int, granted bool) error {
 		err := set(ctx, p, granted)
 		if err != nil {
@@ -56,13 +68,15 @@ func TestHammerThroughARestartOfPostgres(t *testing.T) {
 		started := back.Load()
 		who, complete, err := search(ctx, reader)
 		if err != nil {
+			if errors.Is(err, errForeign) {
+				t.Error(err)
+			}
 			pause(ctx)
 			return who, complete, err
 		}
-		if rows.Add(int64(len(who))) > 30_000 {
+		if rows.Add(int64(len(who))) > c.Rows/3 {
 			once.Do(func() {
-				s.Kill()
-				if err := s.Restart(); err != nil {
+				if err := restart(); err != nil {
 					t.Error(err)
 				}
 				now := time.Now()
@@ -70,31 +84,29 @@ func TestHammerThroughARestartOfPostgres(t *testing.T) {
 			})
 		}
 		if started != nil {
-			recovered.LoadOrStore(reader/3%len(gateways), time.Since(*started))
+			recovered.LoadOrStore(reader/3%len(a.gateways), time.Since(*started))
 		}
 		return who, complete, nil
 	}
-	r := eval.Hammer(t.Context(), target, eval.HammerConfig{People: 32, Writers: 6, Readers: 9, Rows: 90_000, Writes: 200, AtMost: 180 * time.Second, Seed: 6})
+	r := eval.Hammer(t.Context(), target, c)
 	t.Log(r)
 	if r.Stale != 0 || r.Missing != 0 {
 		t.Errorf("violations: %v: %s", r, r.First)
 	}
-	if r.Rows < 90_000 || r.SearchErrors == 0 {
+	if r.Rows < c.Rows || r.SearchErrors == 0 {
 		t.Error("too few rows, or the restart was not noticed")
 	}
-	for i, g := range gateways {
+	for i, g := range a.gateways {
 		took, ok := recovered.Load(i)
 		if !ok {
 			t.Errorf("gateway %d did not answer after the restart", i)
 			continue
 		}
-		t.Logf("gateway %d answered %s after Postgres took connections again", i, took.(time.Duration).Round(time.Millisecond))
+		t.Logf("gateway %d answered %s after the server was ready again", i, took.(time.Duration).Round(time.Millisecond))
 		if err := g.Ready(t.Context()); err != nil {
 			t.Errorf("gateway %d: %v", i, err)
 		}
 	}
-	c.wantWholeJournal(t, gateways[0])
-	c.wantOneLog(t, gateways...)
 }
 
 // pause keeps those who are told 503 from asking again at once.

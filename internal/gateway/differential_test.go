@@ -13,6 +13,7 @@ import (
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/internal/gateway"
+	"github.com/assent-gateway/assent/internal/weaviate"
 	"github.com/assent-gateway/assent/retrieval"
 )
 
@@ -22,28 +23,64 @@ import (
 func TestDirectoryAndPostgresAnswerTheSame(t *testing.T) {
 	for seed := range uint64(2) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			var clock atomic.Int64
-			clock.Store(time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC).UnixNano())
-			now := func() time.Time { return time.Unix(0, clock.Load()) }
-			c := newCluster(t, server(t))
-			h := &twins{
-				t: t, rng: rand.New(rand.NewPCG(seed, 77)), clock: &clock,
-				one:  openGateway(t, gateway.Config{Now: now, AdminKey: adminKey}),
-				many: []*gateway.Gateway{c.open(gateway.Config{Now: now, Deaf: true}), c.open(gateway.Config{Now: now, Deaf: true})},
-			}
-			for range 400 {
-				h.step()
-				if t.Failed() {
-					break
-				}
-			}
-			t.Logf("%d operations, %d answers with hits", h.steps, h.hits)
-			if h.hits < 10 {
-				t.Error("hardly any search found anything: the history says little")
-			}
-			c.wantWholeJournal(t, h.many[0])
+			h, _ := newTwins(t, seed, nil)
+			h.modes = []retrieval.Mode{retrieval.ModeDefault, retrieval.ModeVector, retrieval.ModeKeyword, retrieval.ModeHybrid}
+			h.run(400)
 		})
 	}
+}
+
+// The same with two gateways on a Postgres and a Weaviate, by vectors, which
+// both indexes rank alike; an applier of either does a round now and then.
+func TestDirectoryAndWeaviateAnswerTheSame(t *testing.T) {
+	o := onWeaviate(t)
+	o.Idle = true // the clock jumps: a lease would not hold
+	h, rng := newTwins(t, 1, o)
+	h.modes = []retrieval.Mode{retrieval.ModeVector}
+	h.between = func() {
+		if rng.IntN(6) == 0 {
+			must(t, pick(h, h.many...).ApplyVerdicts(t.Context(), gateway.DefaultTenant))
+		}
+	}
+	h.run(800)
+}
+
+func newTwins(t *testing.T, seed uint64, o *weaviate.Options) (*twins, *rand.Rand) {
+	t.Helper()
+	var clock atomic.Int64
+	clock.Store(time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC).UnixNano())
+	now := func() time.Time { return time.Unix(0, clock.Load()) }
+	c := newCluster(t, server(t))
+	rng := rand.New(rand.NewPCG(seed, 77))
+	h := &twins{t: t, rng: rng, clock: &clock, cluster: c, between: func() {}, one: openGateway(t, gateway.Config{Now: now, AdminKey: adminKey})}
+	for range 2 {
+		h.many = append(h.many, c.open(gateway.Config{Now: now, Deaf: true, Weaviate: o}))
+	}
+	return h, rng
+}
+
+// run does so many things, until two answers differ.
+func (h *twins) run(steps int) {
+	h.t.Helper()
+	everyone := []string{"p0", "p1", "p2", "p3", "p4", "p5"}
+	for _, g := range []*gateway.Gateway{h.one, h.many[0]} {
+		say(h.t, g, consent.Granted, everyone, rag, emb)
+		for n := range 3 {
+			makeCollection(h.t, g, fmt.Sprint("c", n), retrieval.Spec{})
+		}
+	}
+	for range steps {
+		h.between()
+		h.step()
+		if h.t.Failed() {
+			break
+		}
+	}
+	h.t.Logf("%d operations, %d answers with hits", h.steps, h.hits)
+	if h.hits < 30 {
+		h.t.Error("hardly any search found anything: the history says little")
+	}
+	h.cluster.wantWholeJournal(h.t, h.many[0])
 }
 
 // twins do the same with one gateway and with many.
@@ -55,6 +92,10 @@ type twins struct {
 	many  []*gateway.Gateway
 	steps int
 	hits  int
+
+	cluster *cluster // of the many
+	modes   []retrieval.Mode
+	between func() // two steps
 }
 
 func pick[T any](h *twins, from ...T) T { return from[h.rng.IntN(len(from))] }
@@ -170,7 +211,7 @@ func (h *twins) ingest() {
 
 func (h *twins) search() {
 	r := retrieval.SearchRequest{Query: h.words(h.rng.IntN(3) + 1), K: h.rng.IntN(8) + 1, Purpose: pick(h, "rag_retrieval", "rag_retrieval", "embedding", "nonsense"),
-		Mode: pick(h, retrieval.ModeDefault, retrieval.ModeVector, retrieval.ModeKeyword, retrieval.ModeHybrid)}
+		Mode: pick(h, h.modes...)}
 	who, in := caller, h.collection()
 	if h.rng.IntN(2) == 0 {
 		who.Principal = retrieval.Principal{Subject: subject(h.t, h.person())}

@@ -395,7 +395,7 @@ func (g *Gateway) openTenants(ctx context.Context) error {
 // there, and answers 503.
 func (g *Gateway) openTenant(ctx context.Context, id consent.TenantID) (bool, error) {
 	if err := g.Ledger.Open(ctx, id); err != nil {
-		if !errors.Is(err, consent.ErrUnavailable) || g.feed != nil && !final(err) {
+		if !errors.Is(err, consent.ErrUnavailable) || g.cfg.PostgresURL != "" && !final(err) {
 			return false, err
 		}
 		g.cfg.Log.Error("ledger closed", "why", consent.Why(err))

@@ -2,7 +2,9 @@ package gateway_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,32 +14,56 @@ import (
 	"github.com/assent-gateway/assent/retrieval"
 )
 
-// anvil is a collection to hammer, on gateways that share it: people with three
+// anvil is a collection to hammer, on gateways that share it: people with some
 // documents each, all granted.
 type anvil struct {
+	caller   retrieval.Caller
 	gateways []*gateway.Gateway
 	subjects []consent.Subject
+	docs     int // of each person
 	typ      consent.Type
 }
 
 func newAnvil(t *testing.T, people int, gateways ...*gateway.Gateway) *anvil {
 	t.Helper()
-	a := &anvil{gateways: gateways}
-	var docs []eval.Doc
+	return newAnvilOf(t, caller, people, 3, gateways...)
+}
+
+// newAnvilOf makes one for a tenant, with keywords wherever the index is. The
+// texts name the tenant.
+func newAnvilOf(t *testing.T, who retrieval.Caller, people, docs int, gateways ...*gateway.Gateway) *anvil {
+	t.Helper()
+	a := &anvil{caller: who, gateways: gateways, docs: docs}
+	var all []retrieval.Submission
+	var entries []consent.Entry
 	for p := range people {
-		for n := range 3 {
-			docs = append(docs, eval.Doc{ID: fmt.Sprintf("d%d-%d", p, n), Owners: []string{fmt.Sprintf("p%d", p)}, Text: fmt.Sprintf("message %d of somebody about the server, number %d", n, p)})
+		s := subject(t, fmt.Sprintf("p%d", p))
+		for n := range docs {
+			all = append(all, retrieval.Submission{Document: retrieval.Document{ID: fmt.Sprintf("d%d-%d", p, n), Owners: []consent.Subject{s}, Text: fmt.Sprintf("message %d of somebody about the server, number %d of %s", n, p, who.Tenant)}})
 		}
-		a.subjects = append(a.subjects, subject(t, fmt.Sprintf("p%d", p)))
+		a.subjects = append(a.subjects, s)
+		for _, typ := range []string{emb, rag} {
+			var err error
+			if a.typ, err = consent.ParseType(typ); err != nil {
+				t.Fatal(err)
+			}
+			entries = append(entries, consent.Entry{Subject: s, Type: a.typ, Status: consent.Granted})
+		}
 	}
-	var err error
-	if a.typ, err = consent.ParseType(rag); err != nil {
+	if _, err := gateways[0].Ledger.Record(t.Context(), who.Tenant, entries, consent.Once{}); err != nil {
 		t.Fatal(err)
 	}
-	say(t, gateways[0], consent.Granted, owners(docs), rag, emb)
-	makeCollection(t, gateways[0], "hammer", retrieval.Spec{})
-	if n := ingest(t, gateways[0], "hammer", docs)[retrieval.Stored]; n != len(docs) {
-		t.Fatalf("%d stored", n)
+	if _, _, err := gateways[0].Retrieval.PutCollection(t.Context(), who, "hammer", retrieval.Spec{DefaultVisibility: retrieval.TenantWide, Keyword: true}); err != nil {
+		t.Fatal(err)
+	}
+	out, err := gateways[0].Retrieval.Ingest(t.Context(), who, "hammer", all, consent.Once{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range out.Results {
+		if r.Status != retrieval.Stored {
+			t.Fatalf("status %v", r.Status)
+		}
 	}
 	return a
 }
@@ -54,7 +80,7 @@ func (a *anvil) target() eval.HammerTarget {
 			}
 			turns[p]++
 			g := a.gateways[(p+turns[p])%len(a.gateways)]
-			out, err := g.Ledger.Record(ctx, gateway.DefaultTenant, []consent.Entry{{Subject: a.subjects[p], Type: a.typ, Status: status}}, consent.Once{})
+			out, err := g.Ledger.Record(ctx, a.caller.Tenant, []consent.Entry{{Subject: a.subjects[p], Type: a.typ, Status: status}}, consent.Once{})
 			if err != nil {
 				return err
 			}
@@ -63,7 +89,7 @@ func (a *anvil) target() eval.HammerTarget {
 		Search: func(ctx context.Context, reader int) ([]int, bool, error) {
 			mode := []retrieval.Mode{retrieval.ModeVector, retrieval.ModeKeyword, retrieval.ModeHybrid}[reader%3]
 			g := a.gateways[reader/3%len(a.gateways)]
-			answer, err := g.Retrieval.Search(ctx, caller, "hammer", retrieval.SearchRequest{Query: "message about the server", K: len(a.subjects) * 3, Purpose: "rag_retrieval", Mode: mode})
+			answer, err := g.Retrieval.Search(ctx, a.caller, "hammer", retrieval.SearchRequest{Query: "message about the server", K: len(a.subjects) * a.docs, Purpose: "rag_retrieval", Mode: mode})
 			if err != nil {
 				return nil, false, err
 			}
@@ -73,12 +99,18 @@ func (a *anvil) target() eval.HammerTarget {
 				if _, err := fmt.Sscanf(h.DocumentID, "d%d-%d", &p, &n); err != nil {
 					return nil, false, err
 				}
+				if !strings.HasSuffix(h.Text, "of "+string(a.caller.Tenant)) {
+					return nil, false, errForeign
+				}
 				who = append(who, p)
 			}
 			return who, answer.Privacy.Completeness != retrieval.Degraded, nil
 		},
 	}
 }
+
+// errForeign: a passage of another tenant came back.
+var errForeign = errors.New("a passage of another tenant")
 
 // strike hammers, and fails on any violation. Errors are violations, unless
 // the test made them.

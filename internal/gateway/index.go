@@ -35,7 +35,7 @@ func (g *Gateway) openIndex(ctx context.Context) (x retrieval.Index, connect fun
 		return x, func(s *retrieval.Service) { x.SetVectors(s) }, nil
 	}
 	options := *g.cfg.Weaviate
-	options.Log = g.cfg.Log
+	options.Log, options.Begin, options.Dropped = g.cfg.Log, g.cfg.Telemetry.Apply(), g.cfg.Telemetry.Outside()
 	out, err := weaviate.Open(ctx, g.db, options)
 	if err != nil {
 		return nil, nil, err
@@ -100,6 +100,9 @@ func (g *Gateway) keepClean(ctx context.Context) {
 }
 
 func (g *Gateway) cleanUp(ctx context.Context, t consent.TenantID, reconcile bool) error {
+	if err := g.Enter(ctx, t); err != nil { // another gateway may have made it, and be gone
+		return err
+	}
 	if _, err := g.Retrieval.Sweep(ctx, t); err != nil || !reconcile {
 		return err
 	}

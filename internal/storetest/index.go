@@ -74,6 +74,9 @@ func (c *Corpus) Known(_ context.Context, _ retrieval.CollectionID, refs []retri
 	return out, nil
 }
 
+// Refresh does nothing: nobody else changes a corpus.
+func (c *Corpus) Refresh(context.Context, consent.TenantID) error { return nil }
+
 // EachKnown calls f with all live passages.
 func (c *Corpus) EachKnown(_ context.Context, _ retrieval.CollectionID, f func([]retrieval.IndexPassage) error) error {
 	c.mu.Lock()

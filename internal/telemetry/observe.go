@@ -55,7 +55,7 @@ func outcomeOf(err error) string {
 		return outcomeOK
 	case errors.Is(err, context.Canceled):
 		return outcomeCanceled
-	case errors.Is(err, consent.ErrUnavailable), errors.Is(err, retrieval.ErrEmbedder), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, consent.ErrUnavailable), errors.Is(err, retrieval.ErrEmbedder), errors.Is(err, retrieval.ErrIndex), errors.Is(err, context.DeadlineExceeded):
 		return outcomeUnavailable
 	}
 	return outcomeError
@@ -167,6 +167,17 @@ func (t *Telemetry) Checkpoint() func(context.Context) (context.Context, func(er
 // ledger.
 func (t *Telemetry) Apply() func(context.Context) (context.Context, func(error)) {
 	return t.rounds(stepApply)
+}
+
+// Outside counts what an index outside returned and did not count, by its own
+// word for why; nil for a nil Telemetry.
+func (t *Telemetry) Outside() func(why string, n int64) {
+	if t == nil {
+		return nil
+	}
+	return func(why string, n int64) {
+		t.outside.Add(context.Background(), n, t.counting[t.list.dropped.of(why)])
+	}
 }
 
 // HTTP observes requests; nil for a nil Telemetry.

@@ -138,6 +138,7 @@ type instruments struct {
 	documents metric.Int64Counter
 	requests  metric.Float64Histogram
 	limited   metric.Int64Counter
+	outside   metric.Int64Counter
 	measured
 }
 
@@ -148,7 +149,7 @@ var buckets = []float64{
 
 func (t *Telemetry) makeInstruments() error {
 	m := t.meters.Meter(scope)
-	var errs [7]error
+	var errs [8]error
 	t.steps, errs[0] = m.Float64Histogram("assent.step.duration", metric.WithUnit("s"),
 		metric.WithDescription("How long a step took."), metric.WithExplicitBucketBoundaries(buckets...))
 	t.requests, errs[1] = m.Float64Histogram("assent.http.request.duration", metric.WithUnit("s"),
@@ -158,6 +159,7 @@ func (t *Telemetry) makeInstruments() error {
 	t.searches, errs[4] = m.Int64Counter("assent.searches", metric.WithDescription("Searches that were answered."))
 	t.documents, errs[5] = m.Int64Counter("assent.documents", metric.WithDescription("Documents that came in, by what became of them."))
 	t.limited, errs[6] = m.Int64Counter("assent.http.limited", metric.WithDescription("Requests answered 429."))
+	t.outside, errs[7] = m.Int64Counter("assent.index.dropped", metric.WithDescription("Hits of an index outside that did not count, by cause."))
 	t.precompute()
 	return errors.Join(errs[:]...)
 }

@@ -114,6 +114,8 @@ func use(tel *Telemetry, word string) {
 	r.Searched(retrieval.Mode(77), retrieval.Completeness(word))
 	r.Dropped(word)
 	r.Dropped("consent")
+	tel.Outside()("gone", 3)
+	tel.Outside()(word, 1)
 	r.Ingested(retrieval.Stored)
 	r.Ingested(retrieval.DocStatus(word))
 	tel.HTTP().Limited(word)
@@ -281,6 +283,8 @@ func TestWhatHappensIsCounted(t *testing.T) {
 		`assent_decisions_total{reason="granted"} 2`,
 		`assent_decisions_total{reason="other"} 2`,
 		`assent_gate_dropped_total{cause="consent"} 2`,
+		`assent_index_dropped_total{cause="gone"} 6`,
+		`assent_index_dropped_total{cause="other"} 2`,
 		`assent_searches_total{completeness="complete",mode="hybrid"} 2`,
 		`assent_documents_total{status="stored"} 2`,
 		`assent_http_limited_total{route="other"} 2`,
@@ -326,7 +330,7 @@ func TestNotReadyIsZero(t *testing.T) {
 func TestANilTelemetryObservesNothing(t *testing.T) {
 	t.Parallel()
 	var tel *Telemetry
-	if tel.Ledger() != nil || tel.Retrieval() != nil || tel.Checkpoint() != nil || tel.Apply() != nil || tel.HTTP() != nil || tel.Handler() != nil {
+	if tel.Ledger() != nil || tel.Retrieval() != nil || tel.Checkpoint() != nil || tel.Apply() != nil || tel.Outside() != nil || tel.HTTP() != nil || tel.Handler() != nil {
 		t.Error("it gives observers")
 	}
 	stop, err := tel.Watch(Sources{})

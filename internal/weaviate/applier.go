@@ -100,8 +100,13 @@ func (x *Index) ApplyVerdicts(ctx context.Context, t consent.TenantID) (written 
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}
+	ctx, end := x.begin(ctx)
+	defer func() { end(err) }()
 	r := &applyRound{x: x, t: t}
 	if elected, err := r.elect(ctx); err != nil || !elected {
+		return 0, err
+	}
+	if err := x.source.Refresh(ctx, t); err != nil {
 		return 0, err
 	}
 	purposes, _, err := x.ledger.Purposes(ctx, t)

@@ -39,6 +39,10 @@ type Options struct {
 	// Idle leaves the applier unstarted, for tests of what happens then.
 	Idle bool
 	Log  *slog.Logger
+	// Begin times the applier's rounds, and Dropped counts hits of the store that
+	// did not count, by reason; nil: nobody does.
+	Begin   func(context.Context) (context.Context, func(error))
+	Dropped func(why string, n int64)
 	// Dial is added to the options of the gRPC connection. Tests put what
 	// disturbs the store there.
 	Dial []grpc.DialOption
@@ -48,6 +52,9 @@ type Options struct {
 type Source interface {
 	Known(ctx context.Context, c retrieval.CollectionID, refs []retrieval.PassageRef) ([]retrieval.IndexPassage, error)
 	EachKnown(ctx context.Context, c retrieval.CollectionID, f func([]retrieval.IndexPassage) error) error
+	// Refresh makes the index know a tenant's collections as they are now: one
+	// that another gateway dropped has no class to work in.
+	Refresh(ctx context.Context, t consent.TenantID) error
 }
 
 // Ledger is what the applier asks: consent.Ledger.
@@ -61,6 +68,8 @@ type Index struct {
 	server  *server
 	outside retrieval.Outside
 	log     *slog.Logger
+	begin   func(context.Context) (context.Context, func(error))
+	count   func(why string, n int64)
 	source  Source
 	ledger  Ledger
 
@@ -91,6 +100,12 @@ func Open(ctx context.Context, outside retrieval.Outside, o Options) (*Index, er
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Begin == nil {
+		o.Begin = func(ctx context.Context) (context.Context, func(error)) { return ctx, func(error) {} }
+	}
+	if o.Dropped == nil {
+		o.Dropped = func(string, int64) {}
+	}
 	s, err := dial(o)
 	if err != nil {
 		return nil, err
@@ -100,7 +115,7 @@ func Open(ctx context.Context, outside retrieval.Outside, o Options) (*Index, er
 		return nil, err
 	}
 	return &Index{
-		server: s, outside: outside, log: o.Log, collections: map[retrieval.CollectionID]*collection{},
+		server: s, outside: outside, log: o.Log, begin: o.Begin, count: o.Dropped, collections: map[retrieval.CollectionID]*collection{},
 		minds: map[consent.TenantID]*mind{}, books: map[bookKey]*book{}, applier: newApplier(),
 	}, nil
 }
@@ -147,18 +162,18 @@ func (x *Index) Create(ctx context.Context, id retrieval.CollectionID, s retriev
 
 // Drop implements retrieval.Index.
 func (x *Index) Drop(ctx context.Context, id retrieval.CollectionID) error {
-	x.mu.Lock()
-	c := x.collections[id]
-	delete(x.collections, id)
-	x.mu.Unlock()
+	c := x.collection(id)
 	if c == nil {
 		return nil
 	}
+	// Known until it is gone: what is asked to leave an unknown one counts as gone.
 	if err := x.server.deleteClass(ctx, c.names.class); err != nil {
-		x.mu.Lock()
-		defer x.mu.Unlock()
-		x.collections[id] = c
 		return err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.collections[id] == c { // else it was made anew meanwhile
+		delete(x.collections, id)
 	}
 	return nil
 }

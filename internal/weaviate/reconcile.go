@@ -11,6 +11,9 @@ import (
 // Reconcile walks over all objects of a tenant's collections and deletes those
 // that no live version and no reservation accounts for; it reports how many.
 func (x *Index) Reconcile(ctx context.Context, t consent.TenantID) (removed int, err error) {
+	if err := x.source.Refresh(ctx, t); err != nil {
+		return 0, err
+	}
 	for _, c := range x.of(t) {
 		n, err := x.reconcile(ctx, c)
 		removed += n

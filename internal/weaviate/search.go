@@ -361,6 +361,7 @@ func (f *finder) report() {
 	for i, n := range f.fell {
 		if n > 0 {
 			f.x.dropped[i].Add(n)
+			f.x.count(reasonNames[i], n)
 			if i == Foreign || i == Hidden {
 				f.x.log.Warn("the index returned what it should not", "reason", reasonNames[i], "count", n)
 			} else {
