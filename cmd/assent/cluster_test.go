@@ -20,7 +20,7 @@ func TestServeOnPostgresAndWeaviate(t *testing.T) {
 	const key = "assent_test_key_of_a_cluster"
 	env := map[string]string{
 		"ASSENT_ADDR": "127.0.0.1:0", "ASSENT_VAULT": filepath.Join(dir, "vault"), "ASSENT_ADMIN_KEY": key,
-		"ASSENT_POSTGRES_URL": s.URL("postgres"), "ASSENT_VAULT_URL": s.Database(t),
+		"ASSENT_DATA": filepath.Join(dir, "data"), "ASSENT_POSTGRES_URL": s.URL("postgres"), "ASSENT_VAULT_URL": s.Database(t),
 		"ASSENT_WEAVIATE_URL": w.URL(), "ASSENT_WEAVIATE_GRPC": w.GRPC(),
 	}
 	first, err := serveWith(t, env)

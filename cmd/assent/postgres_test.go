@@ -107,7 +107,7 @@ func TestServeOnPostgres(t *testing.T) {
 	env := func(vault string) map[string]string {
 		return map[string]string{
 			"ASSENT_ADDR": "127.0.0.1:0", "ASSENT_VAULT": filepath.Join(dir, vault),
-			"ASSENT_POSTGRES_URL": s.URL("postgres"), "ASSENT_VAULT_URL": keys,
+			"ASSENT_DATA": filepath.Join(dir, vault+".data"), "ASSENT_POSTGRES_URL": s.URL("postgres"), "ASSENT_VAULT_URL": keys,
 		}
 	}
 	first, said, err := tryServing(t, env("one"))
