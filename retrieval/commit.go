@@ -119,6 +119,11 @@ func (in *intake) confirm(ctx context.Context, head consent.Head, jobs []*job, r
 	in.out.Ledger = head.Position
 	var out Intake
 	for i, j := range jobs {
+		// What began before an erasure of these documents is of before it.
+		began := consent.Piece{Collection: int64(in.col.ID), Lookup: j.lookup, Source: j.row.Source, DecidedAt: in.began}
+		if decisions[i].Allowed && in.Ledger.Condemned(in.caller.Tenant, began) {
+			decisions[i] = consent.Decision{Reason: consent.ReasonSuppressed}
+		}
 		j.dropped = !decisions[i].Allowed
 		if j.dropped {
 			in.refuse(j, decisions[i])

@@ -131,7 +131,8 @@ type intake struct {
 	out    *Ingested
 	once   consent.Once
 	keys   Keys
-	at     consent.Time // provenance: when, and which batch
+	began  consent.Position // of the ledger, when the ingest was first decided
+	at     consent.Time     // provenance: when, and which batch
 	batch  string
 
 	remembered bool
@@ -174,7 +175,7 @@ func (in *intake) decide(ctx context.Context, jobs []*job) ([]*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	in.out.Ledger, in.at = head.Position, head.Now
+	in.out.Ledger, in.at, in.began = head.Position, head.Now, head.Position
 	kept := jobs[:0]
 	for i, j := range jobs {
 		if !decisions[i].Allowed {
@@ -282,7 +283,7 @@ func (in *intake) compare(ctx context.Context, jobs []*job, roster *consent.Rost
 				field = "mentions"
 			}
 			j.result.invalid(Invalid(field, "differ from those it was stored with, and the key may not change them"))
-		case !j.newOwners && j.old.Digest == j.digest:
+		case !j.newOwners && j.old.Digest == j.digest && !in.Ledger.Condemned(in.caller.Tenant, pieceOf(j.old)):
 			*j.result = DocResult{ID: j.doc.ID, Status: Unchanged, Passages: int(j.old.Passages)}
 		default:
 			changed = append(changed, j)

@@ -144,8 +144,38 @@ type Catalogue interface {
 	Live(ctx context.Context, t consent.TenantID, f func(DocRow, []PartRow) error) error
 
 	// KeyRefs calls f with every vault slot that a row of any tenant names:
-	// subjects' and live documents'.
+	// subjects', live documents', and open erasures'. The key of a person who
+	// was erased is named by nothing.
 	KeyRefs(ctx context.Context, f func(seal.Ref) error) error
+}
+
+// Condemning is what an erasure needs of the catalogue, implemented by the
+// same adapters.
+type Condemning interface {
+	// Condemned returns at most limit live versions that w selects, in the
+	// order of their ingest. A document of several people comes once.
+	Condemned(ctx context.Context, t consent.TenantID, w Which, limit int) ([]DocRow, error)
+	// Heads returns the heads of live versions, in any order.
+	Heads(ctx context.Context, t consent.TenantID, refs []PassageRef) ([]PartRow, error)
+	// Unlink forgets which ended versions, decided before a position, a person
+	// had to do with. Repeatable.
+	Unlink(ctx context.Context, t consent.TenantID, num consent.SubjectNum, before consent.Position) error
+	// Purge makes what was deleted before leave the files, as far as the
+	// database can; an error when something holds it back: repeat it.
+	Purge(ctx context.Context) error
+}
+
+// Which documents: those of a person (owned, or mentioned in), else those past
+// their retention at a time, else those of a collection, a source, or one; of
+// all of them those decided before a position. What is zero does not narrow.
+type Which struct {
+	Before     consent.Position
+	After      CorpusPosition // of these, those that came later: to go through them in pages
+	Subject    consent.SubjectNum
+	ExpiredAt  consent.Time
+	Collection CollectionID
+	Lookup     [32]byte
+	Source     [32]byte
 }
 
 // Records keeps the record keys of documents in the vault.

@@ -17,6 +17,8 @@ type Deps struct {
 	Index     Index
 	Records   Records
 	Embedders Embedders
+	// Condemning finds what erasures delete; nil where nothing is erased.
+	Condemning Condemning
 	// Keys returns a tenant's keys for the catalogue; false when unknown.
 	Keys func(consent.TenantID) (Keys, bool)
 	Log  *slog.Logger

@@ -30,6 +30,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/erasure"
 	"github.com/assent-gateway/assent/internal/credential"
 	"github.com/assent-gateway/assent/internal/embedded"
 	"github.com/assent-gateway/assent/internal/httpapi"
@@ -78,6 +79,12 @@ type Config struct {
 	Embedders retrieval.Embedders
 	// WrapIndex puts something between the service and the index.
 	WrapIndex func(retrieval.Index) retrieval.Index
+	// WrapChecker puts something between erasures and their verification.
+	WrapChecker func(erasure.Checker) erasure.Checker
+	// MassLimit is erasure.Deps.MassLimit.
+	MassLimit int
+	// ErasuresByHand leaves erasures to whoever calls Erasure.Carry.
+	ErasuresByHand bool
 }
 
 // A Gateway is everything opened, ready to be served.
@@ -86,6 +93,7 @@ type Gateway struct {
 	Retrieval   *retrieval.Service
 	Credentials *credential.Service
 	Tree        *translog.Log
+	Erasure     *erasure.Service
 	// AdminKey is the bootstrap key. AdminKeyMade is set when this start made it.
 	AdminKey     string
 	AdminKeyMade bool
@@ -99,7 +107,8 @@ type Gateway struct {
 
 	lost atomic.Bool // the database lacks a tenant whose journal the vault has
 
-	stopLog func() // nil before it runs
+	stopLog     func() // nil before it runs
+	stopErasure func() // nil before it runs
 
 	closed atomic.Bool
 }
@@ -134,6 +143,7 @@ func Open(ctx context.Context, cfg Config) (g *Gateway, err error) {
 		return g, err
 	}
 	g.runLog()
+	g.runErasures()
 	return g, nil
 }
 
@@ -261,8 +271,10 @@ func (g *Gateway) wire() error {
 	g.Retrieval = retrieval.NewService(retrieval.Deps{
 		Ledger: g.Ledger, Catalogue: g.db, Index: index, Records: g.vault.Records(),
 		Embedders: embedders, Keys: g.vault.CatalogueKeys, Log: g.cfg.Log, Step: g.cfg.Step,
+		Condemning: g.db,
 	})
 	g.index.SetVectors(g.Retrieval)
+	g.wireErasure()
 	g.Credentials = credential.NewService(g.db, g.vault.System(), credential.WithBootstrap(DefaultTenant, g.AdminKey),
 		credential.WithLedger(g.Ledger, func(ctx context.Context, id consent.TenantID) error {
 			_, err := g.openTenant(ctx, id)
@@ -298,6 +310,9 @@ func (g *Gateway) openTenants(ctx context.Context) error {
 	if err := g.sweep(ctx); err != nil {
 		return err
 	}
+	if err := g.tidyErasures(ctx); err != nil {
+		return err
+	}
 	return g.vault.Settled() // keys that an older vault brought back are wiped
 }
 
@@ -330,6 +345,7 @@ func (g *Gateway) openTenant(ctx context.Context, id consent.TenantID) (bool, er
 	if err != nil {
 		return false, err
 	}
+	g.Erasure.Serve(id)
 	g.cfg.Log.Info("tenant open", "collections", loaded.Collections, "documents", loaded.Documents,
 		"passages", loaded.Passages, "dropped", loaded.Dropped, "damaged", loaded.Damaged)
 	return true, nil
@@ -402,6 +418,9 @@ func (g *Gateway) Close() error {
 		return nil
 	}
 	var errs []error
+	if g.stopErasure != nil {
+		g.stopErasure() // what it did not finish, the next start goes on with
+	}
 	if g.stopLog != nil {
 		g.stopLog() // what it did not sign for, the next start does
 	}
@@ -420,7 +439,7 @@ func (g *Gateway) Close() error {
 // Handler returns the gateway's HTTP interface.
 func (g *Gateway) Handler() http.Handler {
 	return httpapi.New(httpapi.Deps{
-		Ledger: g.Ledger, Retrieval: g.Retrieval, Credentials: g.Credentials,
+		Ledger: g.Ledger, Retrieval: g.Retrieval, Credentials: g.Credentials, Erasure: g.Erasure,
 		Tenants: g, Tree: g.Tree, PublicLog: g.cfg.TransparencyLog.Public, Ready: g.Ready, Log: g.cfg.Log,
 		Outages: []error{sqlite.ErrClosed, sqlite.ErrBusy, sqlite.ErrFull, sqlite.ErrCorrupt, sqlite.ErrOther},
 	})

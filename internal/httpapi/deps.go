@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/erasure"
 	"github.com/assent-gateway/assent/internal/credential"
 	"github.com/assent-gateway/assent/internal/translog"
 	"github.com/assent-gateway/assent/retrieval"
@@ -15,6 +16,7 @@ type Deps struct {
 	Ledger      *consent.Ledger
 	Retrieval   *retrieval.Service
 	Credentials *credential.Service
+	Erasure     *erasure.Service
 	Tenants     TenantMaker
 	Tree        *translog.Log
 	// PublicLog lets everybody read the log of every tenant.

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"testing/fstest"
@@ -9,9 +10,9 @@ import (
 
 func TestUnknownSchemasAreRefused(t *testing.T) {
 	for name, c := range map[string]string{
-		"a newer migration": `INSERT INTO schema_migrations VALUES (3, '0003_future', 1)`,
+		"a newer migration": `INSERT INTO schema_migrations SELECT max(number) + 1, '9999_future', 1 FROM schema_migrations`,
 		"another migration": `UPDATE schema_migrations SET name = '0001_other' WHERE number = 1`,
-		"a gap":             `UPDATE schema_migrations SET number = 3 WHERE number = 2`,
+		"a gap":             `UPDATE schema_migrations SET number = 999 WHERE number = 2`,
 		"another program's": `DROP TABLE schema_migrations`,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -26,23 +27,20 @@ func TestUnknownSchemasAreRefused(t *testing.T) {
 }
 
 func TestMigrationsGoForwardAndKeepTheData(t *testing.T) {
-	first, err := migrations.ReadFile("migrations/0001_init.sql")
+	own, err := readMigrations(migrations)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := migrations.ReadFile("migrations/0002_log.sql")
-	if err != nil {
-		t.Fatal(err)
+	later := fstest.MapFS{}
+	for _, m := range own {
+		later["migrations/"+m.name+".sql"] = &fstest.MapFile{Data: []byte(m.sql)}
 	}
-	later := fstest.MapFS{
-		"migrations/0001_init.sql":  {Data: first},
-		"migrations/0002_log.sql":   {Data: second},
-		"migrations/0003_more.sql":  {Data: []byte(`CREATE TABLE more (x bigint); INSERT INTO more SELECT position FROM ledger;`)},
-		"migrations/0004_again.sql": {Data: []byte(`ALTER TABLE more ADD y bigint; UPDATE more SET y = x + 1;`)},
-	}
+	more, again := fmt.Sprintf("migrations/%04d_more.sql", len(own)+1), fmt.Sprintf("migrations/%04d_again.sql", len(own)+2)
+	later[more] = &fstest.MapFile{Data: []byte(`CREATE TABLE more (x bigint); INSERT INTO more SELECT position FROM ledger;`)}
+	later[again] = &fstest.MapFile{Data: []byte(`ALTER TABLE more ADD y bigint; UPDATE more SET y = x + 1;`)}
 	db := open(t, database(t), Options{})
 	prepare(t, db)
-	broken := fstest.MapFS{"migrations/0004_again.sql": {Data: []byte(`CREATE TABLE y (z int); no SQL;`)}}
+	broken := fstest.MapFS{again: {Data: []byte(`CREATE TABLE y (z int); no SQL;`)}}
 	for name, f := range later {
 		if broken[name] == nil {
 			broken[name] = f
@@ -61,7 +59,7 @@ func TestMigrationsGoForwardAndKeepTheData(t *testing.T) {
 		_, err := s.one(t.Context(), `SELECT y, (SELECT count(*) FROM schema_migrations) FROM more`, nil, into(&y), into(&names))
 		return err
 	})
-	if err != nil || y != 2 || names != 4 || ledgerHead(t, db) != 1 {
+	if err != nil || y != 2 || names != len(own)+2 || ledgerHead(t, db) != 1 {
 		t.Errorf("y = %d, %d migrations, head %d, error %v", y, names, ledgerHead(t, db), err)
 	}
 	if err := db.migrate(t.Context(), migrations); !errors.Is(err, ErrSchema) {

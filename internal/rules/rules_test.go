@@ -19,7 +19,7 @@ var mayImport = map[string]string{
 	// domains
 	"consent":   "std internal/seal golang.org/x/text",
 	"retrieval": "std consent internal/seal github.com/clipperhouse/uax29/v2 github.com/go-json-experiment/json golang.org/x/sync golang.org/x/text",
-	"erasure":   "std consent",
+	"erasure":   "std consent internal/seal",
 	"training":  "std consent",
 	"eval":      "std consent retrieval training",
 
@@ -31,11 +31,12 @@ var mayImport = map[string]string{
 
 	// adapters
 	"internal/announce":   "std",
+	"internal/erasecheck": "std consent retrieval erasure internal/seal", // verifies: nothing of what deletes
 	"internal/embedded":   "std consent retrieval golang.org/x/sys/cpu",
-	"internal/httpapi":    "std consent retrieval internal/credential internal/translog github.com/gin-gonic/gin github.com/go-json-experiment/json golang.org/x/text",
+	"internal/httpapi":    "std consent retrieval erasure internal/credential internal/translog github.com/gin-gonic/gin github.com/go-json-experiment/json golang.org/x/text",
 	"internal/localembed": "std retrieval",
-	"internal/postgres":   "std consent retrieval internal/credential internal/seal internal/translog github.com/jackc/pgx/v5 golang.org/x/sys",
-	"internal/sqlite":     "std consent retrieval internal/credential internal/seal internal/translog modernc.org/sqlite",
+	"internal/postgres":   "std consent retrieval erasure internal/credential internal/seal internal/translog github.com/jackc/pgx/v5 golang.org/x/sys",
+	"internal/sqlite":     "std consent retrieval erasure internal/credential internal/seal internal/translog modernc.org/sqlite",
 	"internal/testpg":     "std github.com/jackc/pgx/v5 golang.org/x/sys",
 	"internal/vault":      "std consent retrieval internal/seal internal/translog golang.org/x/crypto/argon2 golang.org/x/sys/unix",
 	"internal/localkms":   "std internal/seal internal/vault",
@@ -45,7 +46,7 @@ var mayImport = map[string]string{
 	"cmd/assent-verify": "std internal/verify",
 
 	// tests as packages
-	"internal/storetest": "std consent retrieval internal/credential internal/seal internal/translog github.com/google/go-cmp",
+	"internal/storetest": "std consent retrieval erasure internal/credential internal/seal internal/translog github.com/google/go-cmp",
 	"internal/rules":     "std",
 
 	"internal/verify/testlog": "std consent github.com/transparency-dev/merkle golang.org/x/mod/sumdb/note",
@@ -71,6 +72,7 @@ var onlyIn = map[string]string{
 	// Every adapter is known where everything meets, and nowhere else.
 	"internal/announce":   "internal/gateway",
 	"internal/embedded":   "internal/gateway",
+	"internal/erasecheck": "internal/gateway",
 	"internal/gateway":    "cmd/assent",
 	"internal/httpapi":    "internal/gateway cmd/assent",
 	"internal/localembed": "internal/gateway",

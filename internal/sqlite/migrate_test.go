@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,9 +15,9 @@ func TestUnknownSchemasAreRefused(t *testing.T) {
 		change string
 		want   error
 	}{
-		"a newer migration":   {`INSERT INTO schema_migrations VALUES (3, '0003_future', 1)`, ErrSchema},
+		"a newer migration":   {`INSERT INTO schema_migrations SELECT max(number) + 1, '9999_future', 1 FROM schema_migrations`, ErrSchema},
 		"another migration":   {`UPDATE schema_migrations SET name = '0001_other' WHERE number = 1`, ErrSchema},
-		"a gap":               {`UPDATE schema_migrations SET number = 3 WHERE number = 2`, ErrSchema},
+		"a gap":               {`UPDATE schema_migrations SET number = 999 WHERE number = 2`, ErrSchema},
 		"another program's":   {`DROP TABLE schema_migrations`, ErrSchema},
 		"not even a database": {"", ErrCorrupt},
 	} {
@@ -48,23 +49,20 @@ func TestUnknownSchemasAreRefused(t *testing.T) {
 }
 
 func TestMigrationsGoForwardAndKeepTheData(t *testing.T) {
-	first, err := migrations.ReadFile("migrations/0001_init.sql")
+	own, err := readMigrations(migrations)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := migrations.ReadFile("migrations/0002_log.sql")
-	if err != nil {
-		t.Fatal(err)
+	later := fstest.MapFS{}
+	for _, m := range own {
+		later["migrations/"+m.name+".sql"] = &fstest.MapFile{Data: []byte(m.sql)}
 	}
-	later := fstest.MapFS{
-		"migrations/0001_init.sql":  {Data: first},
-		"migrations/0002_log.sql":   {Data: second},
-		"migrations/0003_more.sql":  {Data: []byte(`CREATE TABLE more (x INTEGER) STRICT; INSERT INTO more SELECT position FROM ledger;`)},
-		"migrations/0004_again.sql": {Data: []byte(`ALTER TABLE more ADD COLUMN y INTEGER; UPDATE more SET y = x + 1;`)},
-	}
+	more, again := fmt.Sprintf("migrations/%04d_more.sql", len(own)+1), fmt.Sprintf("migrations/%04d_again.sql", len(own)+2)
+	later[more] = &fstest.MapFile{Data: []byte(`CREATE TABLE more (x INTEGER) STRICT; INSERT INTO more SELECT position FROM ledger;`)}
+	later[again] = &fstest.MapFile{Data: []byte(`ALTER TABLE more ADD COLUMN y INTEGER; UPDATE more SET y = x + 1;`)}
 	db := open(t, filepath.Join(t.TempDir(), "db"), Options{})
 	prepare(t, db)
-	broken := fstest.MapFS{"migrations/0004_again.sql": {Data: []byte(`CREATE TABLE y (z); no SQL;`)}}
+	broken := fstest.MapFS{again: {Data: []byte(`CREATE TABLE y (z); no SQL;`)}}
 	for name, f := range later {
 		if broken[name] == nil {
 			broken[name] = f
@@ -82,7 +80,7 @@ func TestMigrationsGoForwardAndKeepTheData(t *testing.T) {
 	if _, err := one(t.Context(), db.readers, "test", `SELECT y, (SELECT count(*) FROM schema_migrations) FROM more`, nil, into(&y), into(&names)); err != nil {
 		t.Fatal(err)
 	}
-	if y != 2 || names != 4 || ledgerHead(t, db) != 1 {
+	if y != 2 || names != len(own)+2 || ledgerHead(t, db) != 1 {
 		t.Errorf("y = %d, %d migrations, head %d", y, names, ledgerHead(t, db))
 	}
 	if err := db.migrate(t.Context(), migrations); !errors.Is(err, ErrSchema) {

@@ -18,6 +18,7 @@ var adapter = storetest.Adapter{
 func TestLedger(t *testing.T)      { storetest.Ledger(t, adapter) }
 func TestCatalogue(t *testing.T)   { storetest.Catalogue(t, adapter) }
 func TestLog(t *testing.T)         { storetest.Log(t, adapter) }
+func TestErasures(t *testing.T)    { storetest.Erasures(t, adapter) }
 func TestCredentials(t *testing.T) { storetest.Credentials(t, adapter) }
 
 // open opens a database for a test, which may close it earlier.

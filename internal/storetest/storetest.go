@@ -1,6 +1,6 @@
 // Package storetest is the contract of the database ports as tests: one suite
-// each for consent.Store, translog.Store, retrieval.Catalogue and
-// credential.Store, run by every adapter against itself.
+// each for consent.Store, translog.Store, retrieval.Catalogue,
+// credential.Store and erasure.Store, run by every adapter against itself.
 //
 // Each case gets a store of its own, is named for the outcome it expects and
 // quotes the sentence of the contract it checks; the quote is printed when the
@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/erasure"
 	"github.com/assent-gateway/assent/internal/credential"
 	"github.com/assent-gateway/assent/internal/translog"
 	"github.com/assent-gateway/assent/retrieval"
@@ -35,6 +36,12 @@ type Store interface {
 	translog.Store
 	retrieval.Catalogue
 	credential.Store
+	erasure.Store
+	retrieval.Condemning
+	// What verification asks (internal/erasecheck.Rows).
+	Linked(ctx context.Context, t consent.TenantID, num consent.SubjectNum, before consent.Position) (int, error)
+	Traces(ctx context.Context, t consent.TenantID, nums []retrieval.DocNum) (int, error)
+	Named(ctx context.Context, t consent.TenantID, lookup [32]byte) (bool, error)
 }
 
 // An Adapter is a database under test.
@@ -63,6 +70,9 @@ func Catalogue(t *testing.T, a Adapter) {
 
 // Credentials checks credential.Store.
 func Credentials(t *testing.T, a Adapter) { run(t, a, "Credentials", credentialCases) }
+
+// Erasures checks erasure.Store, retrieval.Condemning and what verification asks.
+func Erasures(t *testing.T, a Adapter) { run(t, a, "Erasures", erasureCases) }
 
 // A testCase is one sentence of a contract.
 type testCase struct {

@@ -1,0 +1,240 @@
+package retrieval
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/internal/seal"
+)
+
+// pieceOf is a document as an erasure's entry knows it.
+func pieceOf(r *DocRow) consent.Piece {
+	return consent.Piece{Collection: int64(r.Collection), Lookup: r.Lookup, Source: r.Source, DecidedAt: r.DecidedAt}
+}
+
+// Erased counts what one call of Erase took away.
+type Erased struct{ Documents, Passages, Keys int }
+
+// eraseBatch is how many documents one call of Erase takes away.
+const eraseBatch = 500
+
+// Erase takes condemned documents away, a batch at a time: out of the index,
+// then their rows and parts, then their keys. It reports whether there may be
+// more. A crash leaves rows that are condemned still, or keys that no row
+// names; repeated, it finds the former, and the next start wipes the latter.
+func (s *Service) Erase(ctx context.Context, t consent.TenantID, w Which) (Erased, bool, error) {
+	sh, err := s.shelf(ctx, t)
+	if err != nil {
+		return Erased{}, false, err
+	}
+	// Under the same lock as an ingest's commit and its application: what was
+	// committed is in the index, or not yet committed.
+	sh.intake.Lock()
+	defer sh.intake.Unlock()
+	rows, err := s.Condemning.Condemned(ctx, t, w, eraseBatch)
+	if err != nil {
+		return Erased{}, false, err
+	}
+	if len(rows) == 0 { // perhaps the repeat of one that left keys
+		return Erased{}, false, s.destroyNow(nil)
+	}
+	changes := map[CollectionID]*Change{}
+	nums := make([]DocNum, len(rows))
+	for i, r := range rows {
+		if changes[r.Collection] == nil {
+			changes[r.Collection] = &Change{}
+		}
+		changes[r.Collection].Remove = append(changes[r.Collection].Remove, r.Num)
+		nums[i] = r.Num
+	}
+	for c, ch := range changes {
+		if err := s.Index.Apply(ctx, c, *ch); err != nil {
+			return Erased{}, false, err
+		}
+	}
+	_, retired, err := s.Catalogue.Commit(ctx, t, nil, func(consent.Head) (Intake, error) { return Intake{Retire: nums}, nil })
+	if errors.Is(err, ErrConflict) { // another gateway was faster with one of them
+		return Erased{}, true, nil
+	}
+	if err != nil {
+		return Erased{}, false, err
+	}
+	s.Step("erase.committed") // a crash here: the rows are gone, the keys are wiped at the next start
+	out := Erased{Documents: len(retired)}
+	for _, r := range retired {
+		out.Passages += int(r.Passages)
+	}
+	keys := keysOf(retired)
+	out.Keys = len(keys)
+	return out, len(rows) == eraseBatch, s.destroyNow(keys)
+}
+
+// A Specimen is a document as it lies there, before it is erased.
+type Specimen struct {
+	Row      DocRow
+	Meta     DocMeta // zero when it does not open
+	Passages []SpecimenPassage
+}
+
+// A SpecimenPassage is a passage as it lies there; Head and Body are zero when
+// it does not open.
+type SpecimenPassage struct {
+	Ref        PassageRef
+	SealedHead []byte
+	SealedBody []byte
+	Head       Head
+	Body       Body
+	Opened     bool
+}
+
+// gatherBatch is how many documents Gather reads at a time.
+const gatherBatch = 200
+
+// Gather calls f with every condemned document, as it lies there and opened as
+// far as it opens. It changes nothing.
+func (s *Service) Gather(ctx context.Context, t consent.TenantID, w Which, f func(*Specimen) error) error {
+	for {
+		rows, err := s.Condemning.Condemned(ctx, t, w, gatherBatch)
+		if err != nil {
+			return err
+		}
+		specimens, err := s.specimens(ctx, t, rows)
+		if err != nil {
+			return err
+		}
+		for i := range specimens {
+			if err := f(&specimens[i]); err != nil {
+				return err
+			}
+			w.After = max(w.After, specimens[i].Row.From)
+		}
+		if len(rows) < gatherBatch {
+			return nil
+		}
+	}
+}
+
+func (s *Service) specimens(ctx context.Context, t consent.TenantID, rows []DocRow) ([]Specimen, error) {
+	var refs []PassageRef
+	for _, r := range rows {
+		for n := range r.Passages {
+			refs = append(refs, PassageRef{r.Num, n})
+		}
+	}
+	heads, err := s.Condemning.Heads(ctx, t, refs)
+	if err != nil {
+		return nil, err
+	}
+	bodies, err := s.Catalogue.Bodies(ctx, t, refs)
+	if err != nil {
+		return nil, err
+	}
+	sealed := map[PassageRef]*SpecimenPassage{}
+	at := func(ref PassageRef) *SpecimenPassage {
+		if sealed[ref] == nil {
+			sealed[ref] = &SpecimenPassage{Ref: ref}
+		}
+		return sealed[ref]
+	}
+	for _, h := range heads {
+		at(h.Ref).SealedHead = h.Sealed
+	}
+	for _, b := range bodies {
+		at(b.Ref).SealedBody = b.Sealed
+	}
+	out := make([]Specimen, len(rows))
+	for i, r := range rows {
+		out[i].Row = r
+		o, err := s.open(ctx, t, r)
+		if err != nil && !closed(err) {
+			return nil, err
+		}
+		if err == nil {
+			out[i].Meta = o.meta
+		}
+		for n := range r.Passages {
+			p := sealed[PassageRef{r.Num, n}]
+			if p == nil {
+				continue
+			}
+			if o != nil {
+				h, headErr := s.openHead(t, o, PartRow{p.Ref, p.SealedHead})
+				b, bodyErr := s.openBody(t, o, PartRow{p.Ref, p.SealedBody})
+				if headErr == nil && bodyErr == nil {
+					p.Head, p.Body, p.Opened = h, b, true
+				}
+			}
+			out[i].Passages = append(out[i].Passages, *p)
+		}
+	}
+	return out, nil
+}
+
+// Named says what a client's names of documents are in the catalogue. A
+// collection that is not there has the number of none.
+func (s *Service) Named(ctx context.Context, t consent.TenantID, collection, document, source string) (Which, error) {
+	k, err := s.keys(t)
+	if err != nil {
+		return Which{}, err
+	}
+	w := Which{}
+	if collection != "" {
+		col, err := s.collection(ctx, Caller{Tenant: t}, collection)
+		switch {
+		case errors.Is(err, ErrNotFound):
+			w.Collection = -1
+		case err != nil:
+			return Which{}, err
+		default:
+			w.Collection = col.ID
+		}
+	}
+	if document != "" {
+		w.Lookup = s.docLookup(k, w.Collection, document)
+	}
+	if source != "" {
+		w.Source = seal.MAC(k.Catalogue, "assent source", []byte(source))
+	}
+	return w, nil
+}
+
+// Strays compares what the index holds of documents with the catalogue, and
+// takes out what has no live row. It returns how many there were.
+func (s *Service) Strays(ctx context.Context, t consent.TenantID, c CollectionID, held []DocNum) (int, error) {
+	sh, err := s.shelf(ctx, t)
+	if err != nil {
+		return 0, err
+	}
+	strays := 0
+	for part := range slices.Chunk(held, 1000) {
+		err := func() error {
+			sh.intake.Lock()
+			defer sh.intake.Unlock()
+			rows, err := s.Catalogue.Docs(ctx, t, part)
+			if err != nil {
+				return err
+			}
+			live := make(map[DocNum]bool, len(rows))
+			for _, r := range rows {
+				live[r.Num] = r.Collection == c
+			}
+			var ch Change
+			for _, num := range part {
+				if !live[num] {
+					ch.Remove = append(ch.Remove, num)
+				}
+			}
+			strays += len(ch.Remove)
+			if len(ch.Remove) == 0 {
+				return nil
+			}
+			return s.Index.Apply(ctx, c, ch)
+		}()
+		if err != nil {
+			return strays, err
+		}
+	}
+	return strays, nil
+}
