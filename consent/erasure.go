@@ -73,7 +73,8 @@ type Removal struct {
 
 // covers reports whether a removal is about a document.
 func (r *Removal) covers(d Piece) bool {
-	return !r.Expired && (r.Collection == 0 || r.Collection == d.Collection) &&
+	named := r.Collection != 0 || r.Source != [32]byte{}
+	return named && !r.Expired && (r.Collection == 0 || r.Collection == d.Collection) &&
 		(r.Lookup == [32]byte{} || r.Lookup == d.Lookup) && (r.Source == [32]byte{} || r.Source == d.Source)
 }
 

@@ -166,8 +166,9 @@ type Condemning interface {
 }
 
 // Which documents: those of a person (owned, or mentioned in), else those past
-// their retention at a time, else those of a collection, a source, or one; of
-// all of them those decided before a position. What is zero does not narrow.
+// their retention at a time, else those of a collection, one of it, or those of
+// a source (everywhere, when no collection is named); of all of them those
+// decided before a position. A Which that names nothing selects nothing.
 type Which struct {
 	Before     consent.Position
 	After      CorpusPosition // of these, those that came later: to go through them in pages

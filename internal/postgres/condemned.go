@@ -14,9 +14,10 @@ const (
 	condemnedWho = docSelect + `d.tenant = $1 AND d.to_pos = 0 AND d.decided_at < $2 AND d.from_pos > $3
 		AND d.id IN (SELECT s.doc FROM document_subjects s WHERE s.subject = $5) ORDER BY d.id LIMIT $4`
 	condemnedWhat = docSelect + `d.tenant = $1 AND d.to_pos = 0 AND d.decided_at < $2 AND d.from_pos > $3
-		AND ($5::bigint = 0 OR d.collection = $5) AND ($6::bytea IS NULL OR d.lookup = $6) AND ($7::bytea IS NULL OR d.source = $7)
-		ORDER BY d.id LIMIT $4`
-	condemnedAge = docSelect + `d.tenant = $1 AND d.to_pos = 0 AND d.decided_at < $2 AND d.from_pos > $3
+		AND d.collection = $5 AND ($6::bytea IS NULL OR d.lookup = $6) ORDER BY d.id LIMIT $4`
+	condemnedSource = docSelect + `d.tenant || '' = $1 AND d.to_pos = 0 AND d.decided_at < $2 AND d.from_pos > $3
+		AND d.source = $6 AND ($5::bigint = 0 OR d.collection = $5) ORDER BY d.id LIMIT $4`
+	condemnedAge = docSelect + `d.tenant || '' = $1 AND d.to_pos = 0 AND d.decided_at < $2 AND d.from_pos > $3
 		AND d.retain_until <> 0 AND d.retain_until <= $5 ORDER BY d.id LIMIT $4`
 )
 
@@ -29,8 +30,10 @@ func (db *DB) Condemned(ctx context.Context, t consent.TenantID, w retrieval.Whi
 		return db.docs(ctx, doing, condemnedWho, t, before, after, limit64, int64(w.Subject))
 	case w.ExpiredAt != 0:
 		return db.docs(ctx, doing, condemnedAge, t, before, after, limit64, int64(w.ExpiredAt))
+	case w.Source != [32]byte{}:
+		return db.docs(ctx, doing, condemnedSource, t, before, after, limit64, int64(w.Collection), w.Source[:])
 	}
-	return db.docs(ctx, doing, condemnedWhat, t, before, after, limit64, int64(w.Collection), orNull(w.Lookup), orNull(w.Source))
+	return db.docs(ctx, doing, condemnedWhat, t, before, after, limit64, int64(w.Collection), orNull(w.Lookup))
 }
 
 func orNull(mac [32]byte) []byte {
@@ -82,7 +85,9 @@ func (db *DB) Unlink(ctx context.Context, t consent.TenantID, num consent.Subjec
 // Purge implements retrieval.Condemning. What a server of several gateways
 // deleted lies in its pages and logs until it vacuums and recycles them, which
 // nobody waits for here: there, keys are what is purged.
-func (db *DB) Purge(context.Context) error { return nil }
+func (db *DB) Purge(ctx context.Context) error {
+	return db.reading(ctx, "purge", func(*session) error { return nil })
+}
 
 // Linked counts links between a person and versions decided before a
 // position, live or ended. It is for verification, and shares no query with

@@ -47,10 +47,10 @@ func (b *batch) rekey(t consent.TenantID, rows []consent.SubjectRow) {
 
 // ChangeErasure implements erasure.Store.
 func (db *DB) ChangeErasure(ctx context.Context, t consent.TenantID, row consent.ErasureRow) error {
-	if row.Version < 2 {
-		return consent.ErrErasureChanged
-	}
 	return db.write(ctx, "change an erasure", func(x *tx) error {
+		if row.Version < 2 {
+			return consent.ErrErasureChanged
+		}
 		b := x.batch()
 		b.putErasures(t, []consent.ErasureRow{row})
 		return b.send()

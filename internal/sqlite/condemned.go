@@ -16,7 +16,7 @@ const (
 	condemnedWho = `+d.id IN (SELECT c.id FROM document_subjects s CROSS JOIN documents c ON c.id = s.doc
 		WHERE s.subject = ?3 AND c.tenant = ?1 AND c.to_pos = 0 AND c.decided_at < ?4 AND c.from_pos > ?8 GROUP BY c.id ORDER BY c.id LIMIT ?2)`
 	condemnedWhat = `+d.id IN (SELECT c.id FROM documents c WHERE c.tenant = ?1 AND c.to_pos = 0 AND c.decided_at < ?4 AND c.from_pos > ?8
-		AND (?5 = 0 OR c.collection = ?5) AND (?6 IS NULL OR c.lookup = ?6) AND (?7 IS NULL OR c.source = ?7) ORDER BY c.id LIMIT ?2)
+		AND (?5 = 0 AND ?7 IS NOT NULL OR c.collection = ?5) AND (?6 IS NULL OR c.lookup = ?6) AND (?7 IS NULL OR c.source = ?7) ORDER BY c.id LIMIT ?2)
 		AND ?3 = 0`
 	condemnedAge = `+d.id IN (SELECT c.id FROM documents c WHERE c.tenant = ?1 AND c.to_pos = 0 AND c.decided_at < ?4 AND c.from_pos > ?8
 		AND c.retain_until <> 0 AND c.retain_until <= ?5 ORDER BY c.id LIMIT ?2) AND ?3 = 0`

@@ -204,6 +204,7 @@ var erasureCases = []testCase{{
 		same(t, "limit", find(retrieval.Which{Subject: 3}, 2), []retrieval.DocRow{one, two})
 		same(t, "after", find(retrieval.Which{Subject: 3, After: 1}, 1), []retrieval.DocRow{two})
 		same(t, "before", find(retrieval.Which{Subject: 3, Before: 99}, 9), []retrieval.DocRow{one, two})
+		same(t, "nothing named", len(find(retrieval.Which{}, 9)), 0)
 		same(t, "stranger", len(find(retrieval.Which{Subject: 77}, 9)), 0)
 		same(t, "lookup", find(retrieval.Which{Collection: books, Lookup: two.Lookup}, 9), []retrieval.DocRow{two})
 		same(t, "source", find(retrieval.Which{Source: mac("source", 3)}, 9), []retrieval.DocRow{three})

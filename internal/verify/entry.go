@@ -12,6 +12,8 @@ const maxEntry = 1<<16 - 1
 const (
 	kindConsent = 1
 	kindErasure = 6
+	kindRemoval = 14
+	kindErased  = 16
 )
 
 // An Entry is what an entry shows in clear. The sealed part is opened by
@@ -28,6 +30,9 @@ type Entry struct {
 	Recorded     time.Time
 	Expires      time.Time // zero: none
 	Sealed       int       // bytes
+	// Body is the last part of the entry: sealed, or of an entry about an
+	// erasure in clear.
+	Body []byte
 }
 
 // ParseEntry reads version 1 of the canonical entry:
@@ -52,7 +57,8 @@ func ParseEntry(b []byte) (Entry, error) {
 	e.Status = uint8(r.number(1))
 	e.Jurisdiction = string(r.take(r.number(1)))
 	e.Acted, e.Recorded, e.Expires = r.time(), r.time(), r.time()
-	e.Sealed = len(r.take(r.number(4)))
+	e.Body = r.take(r.number(4))
+	e.Sealed = len(e.Body)
 	switch {
 	case r.short:
 		return Entry{}, refuse(ErrTruncated, "an entry of %d bytes", len(b))

@@ -63,6 +63,10 @@ func sayEntry(say func(string, ...any), e Entry) {
 	} else {
 		say("- It names no person.")
 	}
+	if e.Kind == kindErasure || e.Kind == kindRemoval || e.Kind == kindErased || e.Kind == 9 || e.Kind == 15 {
+		say("- The rest of it, %d bytes, is in clear: a random id, words of closed lists and counters.", e.Sealed)
+		return
+	}
 	say("- %d bytes of it are sealed (identifier, source, audit). They are part of what is proved, but", e.Sealed)
 	say("  cannot be read without a key; once the key is destroyed nobody can, and the proof stays valid.")
 }
@@ -119,6 +123,18 @@ func kindName(k uint8) string {
 		"the making or revocation of an API key", "the making of the tenant"}
 	if k > 0 && int(k) < len(names) {
 		return names[k]
+	}
+	switch k {
+	case 9:
+		return "the hold of an erasure, or its end"
+	case kindRemoval:
+		return "the request that documents be erased"
+	case 15:
+		return "the denial or cancellation of an erasure"
+	case kindErased:
+		return "the completion of an erasure"
+	case 17:
+		return "another identifier of a person"
 	}
 	return fmt.Sprintf("of kind %d, unknown to this verifier", k)
 }

@@ -24,7 +24,8 @@ CREATE TABLE erasures (
 CREATE UNIQUE INDEX erasures_open ON erasures (tenant, name) WHERE open;
 CREATE INDEX erasures_age ON erasures (tenant, created_at, id);
 
--- The documents of a person, of a source, and past their retention.
+-- The documents of a person, of a source, and past their retention. Expressions
+-- for the reason that documents_live has one.
 CREATE INDEX document_subjects_subject ON document_subjects (subject, doc);
-CREATE INDEX documents_source ON documents (tenant, source) WHERE to_pos = 0;
-CREATE INDEX documents_retained ON documents (tenant, retain_until) WHERE to_pos = 0 AND retain_until <> 0;
+CREATE INDEX documents_source ON documents ((tenant || ''), source) WHERE to_pos = 0;
+CREATE INDEX documents_retained ON documents ((tenant || ''), retain_until) WHERE to_pos = 0 AND retain_until <> 0;
