@@ -3,6 +3,7 @@ package erasure
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -33,9 +34,9 @@ func (s *Service) Run(ctx context.Context) error {
 				return nil
 			}
 			if sweep {
-				s.sweep(ctx, t)
+				s.guard(func() { s.sweep(ctx, t) })
 			}
-			s.round(ctx, t)
+			s.guard(func() { s.round(ctx, t) })
 		}
 		select {
 		case <-ctx.Done():
@@ -44,6 +45,17 @@ func (s *Service) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// guard keeps a panic from ending the process: this goroutine is nobody's
+// request, and what a panic would print could be anybody's data.
+func (s *Service) guard(f func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.Log.Error("carrying out erasures panicked", "panic_type", fmt.Sprintf("%T", p))
+		}
+	}()
+	f()
 }
 
 func (s *Service) served() []consent.TenantID {

@@ -70,6 +70,7 @@ func commands() []command {
 		{"ingest", "send documents (JSONL) to a collection", ingest},
 		{"search", "search a collection", search},
 		{"consent", "record, show or import consent", consentCommand},
+		{"erase", "erase a person or documents, and save the receipt", erase},
 		{"keys", "create, list or revoke API keys", keys},
 		{"vault", "rotate, back up or restore the keys of a stopped gateway", vaultCommand},
 	}

@@ -149,7 +149,8 @@ type pastOut struct {
 }
 
 var kindNames = map[consent.Kind]string{
-	consent.KindConsent: "consent", consent.KindErasure: "erasure",
+	consent.KindConsent: "consent", consent.KindErasure: "erasure", consent.KindLift: "erasure_lifted",
+	consent.KindErased: "erased", consent.KindIdentifier: "identifier",
 }
 
 const (
