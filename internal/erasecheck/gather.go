@@ -137,7 +137,7 @@ func (m *material) add(s *retrieval.Specimen) {
 		}
 		if code := p.Head.Codes.Code; len(code) >= maxNeedle {
 			col.Codes = append(col.Codes, code[:maxNeedle])
-			m.needle(codes, bytesOf(code[:maxNeedle]))
+			m.needle(codes, bytesOf(code))
 		}
 		m.vector(p.Body.Vector)
 		for _, t := range p.Head.Terms {
@@ -148,17 +148,25 @@ func (m *material) add(s *retrieval.Specimen) {
 	}
 }
 
+// needle takes data from the first place on where it is not like everything
+// else: a run of zeros, or of one letter, is everywhere.
 func (m *material) needle(k kind, data []byte) {
-	data = data[:min(len(data), maxNeedle)]
-	distinct := 0
-	for i := 1; i < len(data); i++ {
-		if data[i] != data[i-1] {
-			distinct++
+	for len(data) >= minNeedle {
+		if distinct(data[:minNeedle]) >= minNeedle/2 {
+			m.Needles = append(m.Needles, needle{k, bytes.Clone(data[:min(len(data), maxNeedle)])})
+			return
+		}
+		data = data[1:]
+	}
+}
+
+func distinct(b []byte) (n int) {
+	for i := range b {
+		if bytes.IndexByte(b[:i], b[i]) < 0 {
+			n++
 		}
 	}
-	if len(data) >= minNeedle && distinct >= minNeedle/2 { // a run of zeros is everywhere
-		m.Needles = append(m.Needles, needle{k, bytes.Clone(data)})
-	}
+	return n
 }
 
 // sealed takes two pieces of a box: its salt, and ciphertext.
@@ -175,21 +183,19 @@ func (m *material) clear(text string, least int) {
 	}
 }
 
-// vector takes eight components as they would lie there as float32.
+// vector takes components as they would lie there as float32, from the first
+// two neighbours that are not zero on.
 func (m *material) vector(v []float32) {
-	for at := 0; at+8 <= len(v); at += 8 {
-		nonzero := 0
+	for at := 0; at+8 <= len(v); at++ {
+		if v[at] == 0 || v[at+1] == 0 {
+			continue
+		}
 		var b []byte
 		for _, x := range v[at : at+8] {
-			if x != 0 {
-				nonzero++
-			}
 			b = binary.LittleEndian.AppendUint32(b, math.Float32bits(x))
 		}
-		if nonzero >= 3 {
-			m.needle(vector, b)
-			return
-		}
+		m.needle(vector, b)
+		return
 	}
 }
 

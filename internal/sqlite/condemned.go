@@ -86,6 +86,3 @@ func (db *DB) Unlink(ctx context.Context, t consent.TenantID, num consent.Subjec
 		return err
 	})
 }
-
-// Purge implements retrieval.Condemning.
-func (db *DB) Purge(ctx context.Context) error { return db.Checkpoint(ctx) }
