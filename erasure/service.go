@@ -327,3 +327,16 @@ func (s *Service) Receipt(ctx context.Context, t consent.TenantID, id string) ([
 	}
 	return row.Receipt, nil
 }
+
+// Order returns an erasure as its steps see it.
+func (s *Service) Order(ctx context.Context, t consent.TenantID, id string) (Order, error) {
+	k, row, err := s.row(ctx, t, id)
+	if err != nil {
+		return Order{}, err
+	}
+	j, err := openJob(k, t, &row)
+	if err != nil {
+		return Order{}, err
+	}
+	return j.order(t, &row), nil
+}
