@@ -7,10 +7,10 @@ import (
 	"github.com/assent-gateway/assent/internal/seal"
 )
 
-// sweep starts what nobody asks for, and takes away what came back: documents
+// Sweep starts what nobody asks for, and takes away what came back: documents
 // past their retention, and of erased people what a restored database or a
 // broken store still has. Evidence past its time goes, too.
-func (s *Service) sweep(ctx context.Context, t consent.TenantID) {
+func (s *Service) Sweep(ctx context.Context, t consent.TenantID) {
 	head, err := s.Ledger.Head(ctx, t)
 	if err != nil {
 		return // closed: nothing is changed
