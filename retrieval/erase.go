@@ -75,6 +75,8 @@ func (s *Service) Erase(ctx context.Context, t consent.TenantID, w Which) (Erase
 type Specimen struct {
 	Row      DocRow
 	Meta     DocMeta // zero when it does not open
+	Opened   bool
+	AAD      []byte // that Row.Sealed is bound to
 	Passages []SpecimenPassage
 }
 
@@ -146,13 +148,13 @@ func (s *Service) specimens(ctx context.Context, t consent.TenantID, rows []DocR
 	}
 	out := make([]Specimen, len(rows))
 	for i, r := range rows {
-		out[i].Row = r
+		out[i].Row, out[i].AAD = r, metaAAD(t, &r)
 		o, err := s.open(ctx, t, r)
 		if err != nil && !closed(err) {
 			return nil, err
 		}
 		if err == nil {
-			out[i].Meta = o.meta
+			out[i].Meta, out[i].Opened = o.meta, true
 		}
 		for n := range r.Passages {
 			p := sealed[PassageRef{r.Num, n}]

@@ -23,7 +23,7 @@ import (
 const (
 	maxVectors = 8
 	maxTerms   = 64
-	maxBoxes   = 16
+	maxBoxes   = 4
 	maxClear   = 200_000
 )
 
@@ -33,12 +33,14 @@ type material struct {
 	Keys        []seal.Ref
 	Collections map[retrieval.CollectionID]*sample
 	Needles     []needle
-	Boxes       [][]byte // whole records, to be tried with every key that is left
-	AADs        [][]byte
+	Boxes       []box    // some records whole, to be tried with keys that are left
 	Lookup      [32]byte // of the person
 	LeftOut     uint64   // clear forms that stood in files before
 	Before      before
 }
+
+// box is a record as it is sealed; it opened while its key was there.
+type box struct{ Sealed, AAD []byte }
 
 // sample is what is looked for in one collection's index.
 type sample struct {
@@ -52,7 +54,6 @@ type sample struct {
 type before struct {
 	Linked, Traces, Index, Keys int
 	Stored                      uint64 // needles of records, lookups and keys in files
-	Boxes                       int    // records that opened
 }
 
 // Gather implements erasure.Checker.
@@ -115,6 +116,9 @@ func (m *material) add(s *retrieval.Specimen) {
 		m.Keys = append(m.Keys, s.Row.Key)
 	}
 	m.sealed(s.Row.Sealed)
+	if s.Opened && len(m.Boxes) < maxBoxes {
+		m.Boxes = append(m.Boxes, box{s.Row.Sealed, s.AAD})
+	}
 	m.needle(lookup, s.Row.Lookup[:])
 	m.needle(lookup, s.Row.Digest[:])
 	m.clear(s.Meta.ID, 12)
@@ -267,7 +271,7 @@ func (c *Checker) look(ctx context.Context, o erasure.Order, m *material) (err e
 		return err
 	}
 	h := newHaystack(m.Needles)
-	s, err := h.scan(c.roots(), c.skips)
+	s, err := h.scan(ctx, c.roots())
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package erasecheck
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -78,7 +79,7 @@ type sight struct {
 
 // scan reads every regular file below the roots. A file that goes meanwhile is
 // none; what cannot be read is an error.
-func (h *haystack) scan(roots []string, skip func(name string) bool) (sight, error) {
+func (h *haystack) scan(ctx context.Context, roots []string) (sight, error) {
 	s := sight{found: map[int]bool{}}
 	buf := make([]byte, chunkSize+maxNeedle)
 	for _, root := range roots {
@@ -89,16 +90,19 @@ func (h *haystack) scan(roots []string, skip func(name string) bool) (sight, err
 			if err != nil {
 				return err
 			}
-			if !d.Type().IsRegular() || skip(d.Name()) {
+			if !d.Type().IsRegular() {
 				return nil
 			}
-			err = h.scanFile(path, buf, &s)
+			err = h.scanFile(ctx, path, buf, &s)
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil
 			}
 			s.files++
 			return err
 		})
+		if ctx.Err() != nil {
+			return s, ctx.Err()
+		}
 		if err != nil {
 			return s, errScan
 		}
@@ -108,7 +112,7 @@ func (h *haystack) scan(roots []string, skip func(name string) bool) (sight, err
 
 var errScan = errors.New("erasecheck: a file cannot be read")
 
-func (h *haystack) scanFile(path string, buf []byte, s *sight) error {
+func (h *haystack) scanFile(ctx context.Context, path string, buf []byte, s *sight) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
@@ -116,6 +120,9 @@ func (h *haystack) scanFile(path string, buf []byte, s *sight) error {
 	defer f.Close()
 	kept := 0
 	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		n, err := io.ReadFull(f, buf[kept:chunkSize+maxNeedle])
 		s.bytes += uint64(n)
 		end := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
