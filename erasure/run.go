@@ -256,7 +256,7 @@ func (w *work) prepare(ctx context.Context) (err error) {
 func (w *work) step(ctx context.Context) error {
 	next := w.next()
 	if next == nil {
-		w.j.ErasedAt, w.j.Attempts, w.j.RetryAt = w.now, 0, 0
+		w.j.ErasedAt, w.j.RetryAt = w.now, 0
 		w.row.State = uint8(Verifying)
 		return w.save(ctx)
 	}
