@@ -49,7 +49,7 @@ type ErasureRow struct {
 // An ErasureEvent is the body of an entry about an erasure, in clear: a random
 // id, words of closed lists and counters. It names nobody.
 type ErasureEvent struct {
-	Event      string `json:"event"` // requested, completed, held, released, lifted
+	Event      string `json:"event"` // requested, approved, completed, held, released, lifted
 	ID         string `json:"id"`
 	Scope      string `json:"scope,omitempty"`
 	Regulation string `json:"regulation,omitempty"`
@@ -60,6 +60,22 @@ type ErasureEvent struct {
 	// What says which documents, sealed under the tenant's payload key.
 	What []byte `json:"what,omitempty"`
 }
+
+// Events that stop and start deletion.
+const (
+	EventHeld     = "held"
+	EventReleased = "released"
+	EventApproved = "approved" // by a second key, what was requested in the state "received"
+)
+
+// stateReceived is in the entry of a request that waits for approval.
+const stateReceived = "received"
+
+// Why nothing of an erasure may be deleted.
+const (
+	waitsHeld uint8 = 1 << iota
+	waitsUnapproved
+)
 
 // A Removal says which documents are to be erased: those of a collection, of
 // a source, one, or those past their retention; what is zero does not narrow.
@@ -90,8 +106,9 @@ type Piece struct {
 // than its entry are new ones, and not its.
 type removal struct {
 	Removal
-	at   Position
-	done Time // it was carried out; kept for a day, for an ingest that began before
+	at    Position
+	asked Time
+	done  Time // it was carried out; kept for a day, for an ingest that began before
 }
 
 // A Suppression asks for a person's suppression, or for a removal.
@@ -102,6 +119,7 @@ type Suppression struct {
 	Scope        string
 	ID           string
 	Jurisdiction Jurisdiction
+	Waits        bool // nothing is deleted before it is approved
 	// Job makes the row that is committed with the entry. It is called under
 	// the head's lock, perhaps more than once, and must not call the ledger.
 	Job func(Suppressed) (ErasureRow, error)
@@ -126,6 +144,9 @@ func (l *Ledger) Suppress(ctx context.Context, id TenantID, s Suppression) (Supp
 		return Suppressed{}, err
 	}
 	ev := ErasureEvent{Event: "requested", ID: s.ID, Scope: s.Scope, Regulation: s.Regulation}
+	if s.Waits {
+		ev.State = stateReceived
+	}
 	kind := KindErasure
 	if s.Subject.IsZero() {
 		kind = KindRemoval
@@ -243,14 +264,17 @@ func (t *tenant) applyErasure(row Row) error {
 	if json.Unmarshal(row.Sealed, &ev) != nil {
 		return fmt.Errorf("%w: an entry about an erasure", ErrTampered)
 	}
+	t.wait(&ev)
 	switch row.Kind {
+	case KindErasure:
+		t.byNum[row.Subject].erasure = ev.ID
 	case KindRemoval:
 		plain, err := seal.Open(t.keys.Payload, ev.What, whatAAD(t.id, row.Position))
 		var r Removal
 		if err != nil || json.Unmarshal(plain, &r) != nil {
 			return fmt.Errorf("%w: an entry about an erasure", ErrTampered)
 		}
-		t.removals[ev.ID] = removal{r, row.Position, 0}
+		t.removals[ev.ID] = removal{Removal: r, at: row.Position, asked: row.RecordedAt}
 	case KindLift:
 		delete(t.removals, ev.ID)
 	case KindErased:
@@ -265,6 +289,28 @@ func (t *tenant) applyErasure(row Row) error {
 		}
 	}
 	return nil
+}
+
+// wait folds in what stops deletion, and what lets it go on. The caller holds mu.
+func (t *tenant) wait(ev *ErasureEvent) {
+	w := t.waits[ev.ID]
+	switch ev.Event {
+	case "requested":
+		if ev.State == stateReceived {
+			w |= waitsUnapproved
+		}
+	case EventHeld:
+		w |= waitsHeld
+	case EventReleased:
+		w &^= waitsHeld
+	case EventApproved:
+		w &^= waitsUnapproved
+	default: // it ended
+		w = 0
+	}
+	if t.waits[ev.ID] = w; w == 0 {
+		delete(t.waits, ev.ID)
+	}
 }
 
 // Condemned reports whether a document is to be erased by an entry that the
@@ -359,7 +405,8 @@ func (l *Ledger) Unscrubbed(ctx context.Context, id TenantID) (map[SubjectNum]se
 }
 
 // Suppressions returns the position of each person's newest suppression, of
-// those who are suppressed.
+// those who are suppressed and whose data may be deleted: whose erasure is not
+// held, and does not wait for approval.
 func (l *Ledger) Suppressions(ctx context.Context, id TenantID) (map[SubjectNum]Position, error) {
 	t, _, err := l.fresh(ctx, id)
 	if err != nil {
@@ -369,8 +416,33 @@ func (l *Ledger) Suppressions(ctx context.Context, id TenantID) (map[SubjectNum]
 	defer t.mu.RUnlock()
 	out := map[SubjectNum]Position{}
 	for num, s := range t.byNum {
-		if s.suppressed {
+		if s.suppressed && t.waits[s.erasure] == 0 {
 			out[num] = s.suppressedPos
+		}
+	}
+	return out, nil
+}
+
+// A PendingRemoval is one that the ledger has no completion of.
+type PendingRemoval struct {
+	ID string
+	Removal
+	Position Position
+	At       Time
+}
+
+// Removals returns those that are not carried out and may be.
+func (l *Ledger) Removals(ctx context.Context, id TenantID) ([]PendingRemoval, error) {
+	t, _, err := l.fresh(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	var out []PendingRemoval
+	for name, r := range t.removals {
+		if r.done == 0 && t.waits[name] == 0 {
+			out = append(out, PendingRemoval{name, r.Removal, r.at, r.asked})
 		}
 	}
 	return out, nil

@@ -12,6 +12,7 @@ type state struct {
 	// they have said nothing since.
 	condemned     bool
 	suppressedPos Position
+	erasure       string // id of the newest suppression
 	before        *state // without the newest suppression, for the case that it is lifted
 	purposes      map[string]*purposeState
 }

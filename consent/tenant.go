@@ -35,6 +35,7 @@ type tenant struct {
 	byLookup map[[32]byte]SubjectNum
 	byMark   map[[32]byte]SubjectNum // by suppression mark: erased people, and further identifiers of others
 	removals map[string]removal      // that are not carried out yet, by the erasure's id
+	waits    map[string]uint8        // erasures of which nothing may be deleted now, by id, and why
 	masks    map[maskKey]*mask
 	notes    map[Kind][]Position // of keys, restores and the vault
 }
@@ -65,6 +66,7 @@ func newTenant(id TenantID, keys Keys) *tenant {
 		byLookup: map[[32]byte]SubjectNum{},
 		byMark:   map[[32]byte]SubjectNum{},
 		removals: map[string]removal{},
+		waits:    map[string]uint8{},
 		masks:    map[maskKey]*mask{},
 		notes:    map[Kind][]Position{},
 	}
@@ -172,6 +174,11 @@ func (t *tenant) apply(row Row, body func() ([]byte, error)) error {
 			t.byNum[row.Subject] = s
 		}
 		s.apply(row, &t.rules.registry)
+		if row.Kind == KindErasure {
+			if err := t.applyErasure(row); err != nil {
+				return err
+			}
+		}
 		for k, m := range t.masks {
 			t.refresh(k, m, s)
 		}

@@ -60,7 +60,7 @@ func (s *Service) Hold(ctx context.Context, t consent.TenantID, id, reason strin
 		if err := s.archive(k, t, row, func(e *Evidence) { e.Hold = reason }); err != nil {
 			return err
 		}
-		return s.follow(ctx, k, t, row, j, consent.KindHold, consent.ErasureEvent{Event: "held"})
+		return s.follow(ctx, k, t, row, j, consent.KindHold, consent.ErasureEvent{Event: consent.EventHeld})
 	})
 }
 
@@ -71,7 +71,7 @@ func (s *Service) Release(ctx context.Context, t consent.TenantID, id string) (E
 			return ErrState
 		}
 		row.State, j.Resume = uint8(j.Resume), 0
-		return s.follow(ctx, k, t, row, j, consent.KindHold, consent.ErasureEvent{Event: "released"})
+		return s.follow(ctx, k, t, row, j, consent.KindHold, consent.ErasureEvent{Event: consent.EventReleased})
 	})
 }
 
@@ -111,12 +111,7 @@ func (s *Service) Decide(ctx context.Context, t consent.TenantID, id, by string,
 			return s.lift(ctx, k, t, row, j, Denied)
 		}
 		row.State = uint8(Suppressed)
-		sealed, err := j.seal(k, t, row.ID)
-		if err != nil {
-			return err
-		}
-		row.Sealed = sealed
-		return s.Store.ChangeErasure(ctx, t, *row)
+		return s.follow(ctx, k, t, row, j, consent.KindHold, consent.ErasureEvent{Event: consent.EventApproved})
 	})
 }
 

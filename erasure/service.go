@@ -179,6 +179,7 @@ func (s *Service) suppress(ctx context.Context, k Keys, t consent.TenantID, r Re
 	var row consent.ErasureRow
 	wait := r.Scope == ScopeSubject && s.mass(ctx, k, t, r.By)
 	_, err = s.Ledger.Suppress(ctx, t, consent.Suppression{
+		Waits:   wait,
 		Subject: r.Subject, Removal: j.Removal, ID: id, Scope: string(r.Scope), Regulation: j.Regulation, Jurisdiction: r.Jurisdiction,
 		Job: func(at consent.Suppressed) (consent.ErasureRow, error) {
 			j := j

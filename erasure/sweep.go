@@ -22,7 +22,13 @@ func (s *Service) Sweep(ctx context.Context, t consent.TenantID) {
 			s.Log.Warn("documents past their retention stay for now", "error", err)
 		}
 	}
-	if n, err := s.Reconcile(ctx, t); err != nil {
+	n, err := s.Reconcile(ctx, t)
+	if err == nil {
+		var docs int
+		docs, err = s.reconcileRemovals(ctx, t)
+		n += docs
+	}
+	if err != nil {
 		s.Log.Warn("erased people cannot be looked after", "error", err)
 	} else if n > 0 {
 		s.Log.Error("what was erased had come back, and was erased again", "count", n)
@@ -66,25 +72,54 @@ func (s *Service) Reconcile(ctx context.Context, t consent.TenantID) (found int,
 			continue
 		}
 		found++
-		if err := s.again(ctx, Order{Tenant: t, Position: at, Subject: num, Key: key}); err != nil {
+		if _, err := s.again(ctx, Order{Tenant: t, Position: at, Subject: num, Key: key}); err != nil {
 			return found, err
 		}
 	}
 	return found, nil
 }
 
+// reconcileRemovals carries out removals that have no job, because the database
+// that had it was lost. It returns of how many something was found.
+func (s *Service) reconcileRemovals(ctx context.Context, t consent.TenantID) (found int, err error) {
+	pending, err := s.Ledger.Removals(ctx, t)
+	if err != nil {
+		return 0, err
+	}
+	for _, r := range pending {
+		if _, known, err := s.Store.Erasure(ctx, t, r.ID); err != nil || known {
+			if err != nil {
+				return found, err
+			}
+			continue
+		}
+		deleted, err := s.again(ctx, Order{Tenant: t, ID: r.ID, Position: r.Position, Removal: r.Removal, At: r.At})
+		if err != nil {
+			return found, err
+		}
+		if deleted {
+			found++
+		}
+	}
+	return found, nil
+}
+
 // again runs every step for an order that has no job. Each may be repeated, so
-// that a crash leaves the rest to the next round.
-func (s *Service) again(ctx context.Context, o Order) error {
+// that a crash leaves the rest to the next round. It reports whether something
+// was deleted.
+func (s *Service) again(ctx context.Context, o Order) (deleted bool, err error) {
 	for _, step := range s.inOrder() {
 		for more := true; more; {
-			var err error
-			if _, more, err = step.Run(ctx, o); err != nil {
-				return err
+			var n map[string]uint64
+			if n, more, err = step.Run(ctx, o); err != nil {
+				return deleted, err
+			}
+			for _, count := range n {
+				deleted = deleted || count > 0
 			}
 		}
 	}
-	return nil
+	return deleted, nil
 }
 
 // inOrder lists the steps so that each comes after those it needs.
