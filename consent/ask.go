@@ -134,7 +134,7 @@ func (l *Ledger) History(ctx context.Context, id TenantID, who Subject, before P
 		return nil, err
 	}
 	t.mu.RLock()
-	num := t.byLookup[t.lookup(who)]
+	num := t.resolve(who)
 	ref := t.who[num].key
 	t.mu.RUnlock()
 	if num == 0 {

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/assent-gateway/assent/internal/seal"
 )
@@ -14,6 +16,7 @@ type builder struct {
 	l       *Ledger
 	t       *tenant
 	fresh   map[Subject]*newcomer
+	again   map[SubjectNum]*newcomer // people whose key is condemned
 	rows    []Row
 	batch   Batch
 	tried   map[SubjectNum]*state // people as the batch leaves them
@@ -23,8 +26,8 @@ type builder struct {
 
 // rolledBack returns the keys of everyone the batch would have made.
 func (b *builder) rolledBack() []seal.Ref {
-	refs := make([]seal.Ref, 0, len(b.fresh))
-	for _, n := range b.fresh {
+	refs := make([]seal.Ref, 0, len(b.fresh)+len(b.again))
+	for _, n := range b.made() {
 		refs = append(refs, n.row.Key)
 	}
 	return refs
@@ -33,12 +36,17 @@ func (b *builder) rolledBack() []seal.Ref {
 // unused returns the keys of those whom the batch did not make after all.
 func (b *builder) unused() []seal.Ref {
 	var refs []seal.Ref
-	for _, n := range b.fresh {
+	for _, n := range b.made() {
 		if !n.used {
 			refs = append(refs, n.row.Key)
 		}
 	}
 	return refs
+}
+
+// made lists everyone whom keys were made for.
+func (b *builder) made() []*newcomer {
+	return slices.AppendSeq(slices.Collect(maps.Values(b.fresh)), maps.Values(b.again))
 }
 
 // prepare judges each write by the state that the ones before it leave.
@@ -52,7 +60,7 @@ func (b *builder) prepare(ctx context.Context, head Head, writes []*write) (Batc
 		return Batch{}, err
 	}
 	b.rows, b.batch, b.tried = nil, Batch{}, map[SubjectNum]*state{}
-	for _, n := range b.fresh {
+	for _, n := range b.made() {
 		n.used = false
 	}
 	b.t.mu.RLock()
@@ -99,9 +107,14 @@ func (b *builder) add(ctx context.Context, w *write, head Head, remembered map[[
 	if err != nil {
 		return err
 	}
-	if row.Kind == KindConsent {
+	switch row.Kind {
+	case KindConsent:
 		err = b.addConsent(w, row, body, head.Now)
-	} else {
+	case KindErasure, KindRemoval, KindHold, KindLift, KindErased:
+		err = b.addErasure(w, row, body)
+	case KindIdentifier:
+		err = b.addIdentifier(ctx, w, row, body)
+	default:
 		err = b.addOther(w, row, body)
 	}
 	if err != nil {
@@ -132,7 +145,7 @@ func (b *builder) addConsent(w *write, row Row, body any, now Time) error {
 		row.sign(b.t.keys.MAC)
 		s.apply(row, &b.rules.registry)
 		b.rows = append(b.rows, row)
-		b.adopt(w.subject)
+		b.adopt(b.newcomer(w.subject, num))
 		w.result.Recorded = Recorded{New: true, Position: row.Position, RecordedAt: row.RecordedAt}
 	}
 	d := b.rules.decide(s, Question{Purpose: row.Type.Purpose, Now: now})
@@ -178,10 +191,10 @@ func (b *builder) addOther(w *write, row Row, body any) (err error) {
 // person returns a copy of a person's state that the batch may change.
 func (b *builder) person(who Subject) (SubjectNum, seal.Key, *state, error) {
 	b.t.mu.RLock()
-	num, known := b.t.byLookup[b.t.lookup(who)]
-	ref, s := b.t.who[num].key, b.t.byNum[num]
+	num := b.t.resolve(who)
+	ref, s, condemned := b.t.who[num].key, b.t.byNum[num], b.t.condemned(num)
 	b.t.mu.RUnlock()
-	if !known {
+	if num == 0 {
 		n := b.fresh[who]
 		if n == nil {
 			return 0, seal.Key{}, nil, ErrSubjectExists
@@ -197,6 +210,13 @@ func (b *builder) person(who Subject) (SubjectNum, seal.Key, *state, error) {
 		}
 		b.tried[num] = s.clone()
 	}
+	if condemned {
+		n := b.again[num]
+		if n == nil {
+			return 0, seal.Key{}, nil, ErrSubjectExists // condemned meanwhile: newcomers makes a key
+		}
+		return num, n.key, b.tried[num], nil
+	}
 	key, err := b.l.vault.SubjectKey(ref)
 	if err != nil {
 		return 0, seal.Key{}, nil, fmt.Errorf("%w: open a person's key", ErrUnavailable)
@@ -204,12 +224,31 @@ func (b *builder) person(who Subject) (SubjectNum, seal.Key, *state, error) {
 	return num, key, b.tried[num], nil
 }
 
+// newcomer returns who is made, or made again, for an entry; nil for a person
+// who has a key.
+func (b *builder) newcomer(who Subject, num SubjectNum) *newcomer {
+	if n := b.fresh[who]; n != nil && n.row.Num == num {
+		return n
+	}
+	b.t.mu.RLock()
+	defer b.t.mu.RUnlock()
+	if b.t.condemned(num) {
+		return b.again[num]
+	}
+	return nil
+}
+
 // adopt makes a newcomer part of the transaction.
-func (b *builder) adopt(who Subject) {
-	if n := b.fresh[who]; n != nil && !n.used {
-		n.used = true
+func (b *builder) adopt(n *newcomer) {
+	switch {
+	case n == nil || n.used:
+		return
+	case n.again:
+		b.batch.Rekey = append(b.batch.Rekey, n.row)
+	default:
 		b.batch.Subjects = append(b.batch.Subjects, n.row)
 	}
+	n.used = true
 }
 
 func (b *builder) remember(w *write, now Time) error {

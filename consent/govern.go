@@ -156,7 +156,7 @@ var errBegun = errors.New("consent: the ledger has entries")
 
 func (l *Ledger) enter(ctx context.Context, id TenantID, n Note, first bool) (Position, error) {
 	switch n.Kind {
-	case KindAttestation, KindOwners, KindKey, KindTenant, KindHold, KindRestore, KindVault, KindRun:
+	case KindAttestation, KindOwners, KindKey, KindTenant, KindRestore, KindVault, KindRun:
 	default:
 		return 0, errors.New("consent: not a kind of note")
 	}
@@ -173,7 +173,7 @@ func (l *Ledger) enter(ctx context.Context, id TenantID, n Note, first bool) (Po
 }
 
 // Notes calls f with every note of a kind, oldest first: its position and its
-// JSON. Kinds are KindKey, KindHold, KindRestore and KindVault.
+// JSON. Kinds are KindKey, KindRestore and KindVault.
 func (l *Ledger) Notes(ctx context.Context, id TenantID, kind Kind, f func(Position, []byte) error) error {
 	t, _, err := l.fresh(ctx, id)
 	if err != nil {

@@ -93,5 +93,6 @@ func (d *decoder) person() (who subjectRef) {
 	copy(who.lookup[:], d.bytes(len(who.lookup)))
 	who.key = seal.Ref{Slot: d.u32()}
 	copy(who.key.ID[:], d.bytes(len(who.key.ID)))
+	who.marked = who.key.IsZero() && who.lookup != [32]byte{} // of an erased person there is no key
 	return who
 }

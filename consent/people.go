@@ -49,17 +49,15 @@ func (l *Ledger) Roster(ctx context.Context, id TenantID, who []Subject) (*Roste
 	fresh := map[Subject]*newcomer{}
 	r := &Roster{nums: make(map[Subject]SubjectNum, len(who)), rows: map[SubjectNum]*newcomer{}}
 	for _, s := range who {
-		known, err := l.known(ctx, t, s)
+		num, err := l.known(ctx, t, s)
 		if err != nil {
 			return nil, asUnavailable(err)
 		}
-		if !known {
+		if num == 0 {
 			fresh[s] = nil
 			continue
 		}
-		t.mu.RLock()
-		r.nums[s] = t.byLookup[t.lookup(s)]
-		t.mu.RUnlock()
+		r.nums[s] = num
 	}
 	if err := l.makeKeys(t, fresh); err != nil {
 		return nil, err
@@ -186,19 +184,11 @@ func (l *Ledger) Find(ctx context.Context, id TenantID, s Subject) (SubjectNum, 
 	if err != nil {
 		return 0, err
 	}
-	lookup := t.lookup(s)
-	t.mu.RLock()
-	num := t.byLookup[lookup]
-	t.mu.RUnlock()
-	if num != 0 {
-		return num, nil
-	}
-	if _, err := l.known(ctx, t, s); err != nil {
+	num, err := l.known(ctx, t, s)
+	if err != nil {
 		return 0, asUnavailable(err)
 	}
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return t.byLookup[lookup], nil
+	return num, nil
 }
 
 // Judge decides again under an ingest's locks: head is the ledger's as read

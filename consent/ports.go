@@ -80,32 +80,40 @@ const (
 	// See Row.AppendEntry and Ledger.Replay.
 	KindLost Kind = 0
 
-	KindConsent     Kind = 1 // a person's consent record
-	KindPolicy      Kind = 2 // a policy, whole
-	KindType        Kind = 3 // publication of a consent type
-	KindAttestation Kind = 4 // documents attested to be about nobody
-	KindOwners      Kind = 5 // change of a document's owners or mentions
-	KindErasure     Kind = 6 // suppression of a person
-	KindKey         Kind = 7 // an API key was made or revoked
-	KindTenant      Kind = 8 // the tenant was made
-	// KindHold is a legal hold placed or released. Nothing makes one yet: holds
-	// come with erasure, which they stop.
-	KindHold    Kind = 9
-	KindRestore Kind = 10 // the data, or the vault, was put back from a backup
-	KindVault   Kind = 11 // keys were rotated, backed up, retired
-
-	KindManifest Kind = 12 // a training manifest was finished
-	KindRun      Kind = 13 // a training run was bound to a manifest
+	KindConsent     Kind = 1  // a person's consent record
+	KindPolicy      Kind = 2  // a policy, whole
+	KindType        Kind = 3  // publication of a consent type
+	KindAttestation Kind = 4  // documents attested to be about nobody
+	KindOwners      Kind = 5  // change of a document's owners or mentions
+	KindErasure     Kind = 6  // suppression of a person
+	KindKey         Kind = 7  // an API key was made or revoked
+	KindTenant      Kind = 8  // the tenant was made
+	KindHold        Kind = 9  // an erasure is held, or released
+	KindRestore     Kind = 10 // the data, or the vault, was put back from a backup
+	KindVault       Kind = 11 // keys were rotated, backed up, retired
+	KindManifest    Kind = 12 // a training manifest was finished
+	KindRun         Kind = 13 // a training run was bound to a manifest
+	KindRemoval     Kind = 14 // documents are to be erased
+	KindLift        Kind = 15 // a suppression or removal was denied or cancelled
+	KindErased      Kind = 16 // an erasure was completed; has the digest of its receipt
+	KindIdentifier  Kind = 17 // another identifier of a person
 )
 
 // clear reports whether what an entry of the kind says rests in clear, for
 // whoever verifies the log: random ids, enums, counters and digests alone.
-func (k Kind) clear() bool { return k == KindManifest || k == KindRun }
+func (k Kind) clear() bool {
+	switch k {
+	case KindManifest, KindRun, KindErasure, KindHold, KindRemoval, KindLift, KindErased:
+		return true
+	}
+	return false
+}
 
-// A SubjectRow is a person as stored: no identifier in clear.
+// A SubjectRow is a person as stored: no identifier in clear. Of an erased
+// person only number and mark are left (LookupVersion 2, no Key).
 type SubjectRow struct {
 	Num           SubjectNum
-	Lookup        [32]byte // HMAC of the tenant's lookup key and the normal form
+	Lookup        [32]byte // HMAC of the tenant's lookup key and the normal form; or the suppression mark
 	LookupVersion uint8
 	Key           seal.Ref // the vault slot of the person's key
 	Sealed        []byte   // MAC of the row ‖ the identifier, sealed under the person's key
@@ -113,7 +121,8 @@ type SubjectRow struct {
 
 // A Row is an entry as stored. Clear columns carry nothing that names a
 // person; Sealed holds the rest under the person's key (or the tenant's
-// payload key where Subject is 0).
+// payload key where Subject is 0). Of the kinds about erasures it is in clear:
+// an ErasureEvent, which names nobody.
 type Row struct {
 	Position     Position
 	Kind         Kind
@@ -166,8 +175,10 @@ type Remembered struct {
 // A Batch is what one Append commits, all or nothing.
 type Batch struct {
 	Subjects []SubjectRow
-	Rows     []Row // positions head+1, head+2, …
+	Rekey    []SubjectRow // replace the rows of people who are there, by number
+	Rows     []Row        // positions head+1, head+2, …
 	Remember []Remembered
+	Erasures []ErasureRow // of Version 1: new ones; else replace the version before
 }
 
 // Store keeps the ledger's rows. Implementations are internal/sqlite and
@@ -203,8 +214,9 @@ type Store interface {
 	// back and is returned as it is. An empty batch commits nothing. prepare
 	// may be called again after a serialisation conflict. prepare may read
 	// through the Store's other methods: it sees every committed row.
-	// ErrSubjectExists and ErrRemembered report unique conflicts. After any
-	// other error the transaction may have happened: the caller reads Head.
+	// ErrSubjectExists, ErrRemembered and ErrErasureOpen report unique
+	// conflicts, ErrErasureChanged a row that is not of the version before. Of
+	// a Rekey that names nobody nothing is written: ErrNoPerson. After any other error the transaction may have happened: the caller reads Head.
 	Append(ctx context.Context, t TenantID, prepare func(Head) (Batch, error)) error
 
 	// Recall returns what Append, or a commit of the catalogue, remembered

@@ -82,6 +82,9 @@ type replayer struct {
 	t             *tenant // keys alone
 	head, journal Position
 	recorded      Time // of the newest row whose time is known
+	// erased are people whose suppression the ledger has, so that their row may
+	// be another than it was: scrubbed, or made again with a new key.
+	erased map[SubjectNum]bool
 }
 
 func (l *Ledger) replayer(ctx context.Context, id TenantID) (*replayer, error) {
@@ -97,7 +100,7 @@ func (l *Ledger) replayer(ctx context.Context, id TenantID) (*replayer, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &replayer{l: l, t: newTenant(id, keys), head: head.Position, journal: journal}
+	r := &replayer{l: l, t: newTenant(id, keys), head: head.Position, journal: journal, erased: map[SubjectNum]bool{}}
 	if r.head >= r.journal {
 		return r, nil
 	}
@@ -112,6 +115,9 @@ func (l *Ledger) replayer(ctx context.Context, id TenantID) (*replayer, error) {
 			return ErrTampered
 		case row.Leaf != leaf:
 			return ErrDiverged
+		}
+		if row.Kind == KindErasure {
+			r.erased[row.Subject] = true
 		}
 		r.recorded = row.RecordedAt
 		return nil
@@ -154,15 +160,18 @@ func (r *replayer) batch(ctx context.Context) error {
 		}
 		if row.Subject != 0 {
 			people[row.Subject] = who
-			if row.Kind == KindConsent {
+			switch row.Kind {
+			case KindConsent:
 				names[row.Subject] = row
+			case KindErasure:
+				r.erased[row.Subject] = true
 			}
 		}
 		r.recorded = max(r.recorded, row.RecordedAt)
 		b.Rows = append(b.Rows, row)
 	}
-	var err error
-	if b.Subjects, err = r.strangers(ctx, people, names); err != nil {
+	err := r.addPeople(ctx, &b, people, names)
+	if err != nil {
 		return err
 	}
 	err = r.l.store.Append(ctx, r.t.id, func(h Head) (Batch, error) {
@@ -179,38 +188,59 @@ func (r *replayer) batch(ctx context.Context) error {
 	return nil
 }
 
-// strangers makes rows for the people whom the database does not know, and
-// compares the others with what the journal says of them.
-func (r *replayer) strangers(ctx context.Context, people map[SubjectNum]subjectRef, names map[SubjectNum]Row) ([]SubjectRow, error) {
+// addPeople makes rows for the people whom the database does not know, and
+// compares the others with what the journal says of them. Only an erasure, and
+// coming back after one, changes a person's row.
+func (r *replayer) addPeople(ctx context.Context, b *Batch, people map[SubjectNum]subjectRef, names map[SubjectNum]Row) error {
 	nums := make([]SubjectNum, 0, len(people))
 	for num := range people {
 		nums = append(nums, num)
 	}
-	known, err := r.l.store.SubjectsBy(ctx, r.t.id, nums)
+	rows, err := r.l.store.SubjectsBy(ctx, r.t.id, nums)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	for _, row := range known {
+	known := map[SubjectNum]bool{}
+	for _, row := range rows {
 		if !r.t.vouched(&row) {
-			return nil, ErrTampered
+			return ErrTampered
 		}
-		if people[row.Num] != (subjectRef{row.Lookup, row.Key}) {
-			return nil, ErrDiverged
+		known[row.Num] = true
+		if people[row.Num] == refOf(&row) {
+			delete(people, row.Num)
+		} else if !r.erased[row.Num] {
+			return ErrDiverged
 		}
-		delete(people, row.Num)
 	}
-	out := make([]SubjectRow, 0, len(people))
 	for num, who := range people {
-		row := SubjectRow{Num: num, Lookup: who.lookup, LookupVersion: 1, Key: who.key}
-		box, err := r.identifier(num, who, names[num])
+		row, err := r.personRow(num, who, names[num])
 		if err != nil {
-			return nil, err
+			return err
 		}
-		mac := r.t.subjectMAC(&row, box)
-		row.Sealed = append(mac[:], box...)
-		out = append(out, row)
+		if known[num] {
+			b.Rekey = append(b.Rekey, row)
+		} else {
+			b.Subjects = append(b.Subjects, row)
+		}
 	}
-	return out, nil
+	return nil
+}
+
+// personRow is a person's row as the journal knows them.
+func (r *replayer) personRow(num SubjectNum, who subjectRef, named Row) (SubjectRow, error) {
+	row := SubjectRow{Num: num, Lookup: who.lookup, LookupVersion: lookupVersion, Key: who.key}
+	var box []byte
+	if who.marked {
+		row.LookupVersion = markedVersion
+	} else {
+		var err error
+		if box, err = r.identifier(num, who, named); err != nil {
+			return SubjectRow{}, err
+		}
+	}
+	mac := r.t.subjectMAC(&row, box)
+	row.Sealed = append(mac[:], box...)
+	return row, nil
 }
 
 // identifier seals a person's identifier anew, where an entry has it: nothing
@@ -228,6 +258,9 @@ func (r *replayer) identifier(num SubjectNum, who subjectRef, named Row) ([]byte
 	}
 	var audit Audit
 	plain, err := seal.Open(key, named.Sealed, rowAAD(r.t.id, named.Position))
+	if err != nil && r.erased[num] {
+		return nil, nil // said under the key that they had before they were erased
+	}
 	if err != nil || json.Unmarshal(plain, &audit) != nil {
 		return nil, ErrTampered
 	}

@@ -8,7 +8,13 @@ type state struct {
 	jurisdiction Jurisdiction
 	suppressed   bool // erased; a later grant lets the person return, per purpose
 	suppressedAt Time
-	purposes     map[string]*purposeState
+	// condemned: the key that the person had is destroyed or about to be, and
+	// they have said nothing since.
+	condemned     bool
+	suppressedPos Position
+	erasure       string // id of the newest suppression
+	before        *state // without the newest suppression, for the case that it is lifted
+	purposes      map[string]*purposeState
 }
 
 // purposeState is what a person said about one purpose, across its versions.
@@ -58,6 +64,9 @@ func (s *state) purpose(name string) *purposeState {
 // clone copies a state deeply: a batch tries its entries on copies.
 func (s *state) clone() *state {
 	c := *s
+	if s.before != nil {
+		c.before = s.before.clone()
+	}
 	c.purposes = make(map[string]*purposeState, len(s.purposes))
 	for name, p := range s.purposes {
 		cp := *p
@@ -77,9 +86,16 @@ func (s *state) apply(row Row, reg *registry) bool {
 	case KindLost:
 		s.lose(row)
 		return true
+	case KindLift:
+		s.lift()
+		return true
 	case KindConsent:
+		s.condemned = false
 	default:
 		return false
+	}
+	if s.before != nil {
+		s.before.apply(row, reg)
 	}
 	p := s.purpose(row.Type.Purpose)
 	e := entryOf(row, reg)
@@ -125,6 +141,10 @@ func (s *state) apply(row Row, reg *registry) bool {
 // for it, and silence does not either: the person is asked again. A refusal or
 // restriction that it ended stands.
 func (s *state) lose(row Row) {
+	s.condemned = false // whoever acted after an erasure has another key
+	if s.before != nil {
+		s.before.lose(row)
+	}
 	p := s.purpose(row.Type.Purpose)
 	p.lost = true
 	if row.Status != Granted {
@@ -148,10 +168,20 @@ func (p *purposeState) grant(g grant) {
 }
 
 func (s *state) suppress(row Row) {
-	s.suppressed = true
+	s.before = nil
+	s.before = s.clone()
+	s.suppressed, s.condemned, s.suppressedPos = true, true, row.Position
 	s.suppressedAt = max(s.suppressedAt, row.RecordedAt, row.ActedAt)
 	for _, p := range s.purposes {
 		p.grants, p.returned = nil, false
+	}
+}
+
+// lift takes the newest suppression back.
+func (s *state) lift() {
+	if was := s.before; was != nil {
+		was.num, was.ord = s.num, s.ord
+		*s = *was
 	}
 }
 

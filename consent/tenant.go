@@ -34,14 +34,22 @@ type tenant struct {
 	byNum    map[SubjectNum]*state
 	who      map[SubjectNum]subjectRef
 	byLookup map[[32]byte]SubjectNum
+	byMark   map[[32]byte]SubjectNum // by suppression mark: erased people, and further identifiers of others
+	removals map[string]removal      // that are not carried out yet, by the erasure's id
+	waits    map[string]uint8        // erasures of which nothing may be deleted now, by id, and why
 	masks    map[maskKey]*mask
-	notes    map[Kind][]Position // of keys, holds, restores and the vault
+	notes    map[Kind][]Position // of keys, restores and the vault
 }
 
 // subjectRef is what is needed to name and to seal for a person.
 type subjectRef struct {
 	lookup [32]byte
 	key    seal.Ref
+	marked bool // erased: lookup is the mark
+}
+
+func refOf(row *SubjectRow) subjectRef {
+	return subjectRef{row.Lookup, row.Key, row.LookupVersion == markedVersion}
 }
 
 // closure says why a ledger is closed and whether it may be mended in place.
@@ -57,6 +65,9 @@ func newTenant(id TenantID, keys Keys) *tenant {
 		byNum:    map[SubjectNum]*state{},
 		who:      map[SubjectNum]subjectRef{},
 		byLookup: map[[32]byte]SubjectNum{},
+		byMark:   map[[32]byte]SubjectNum{},
+		removals: map[string]removal{},
+		waits:    map[string]uint8{},
 		masks:    map[maskKey]*mask{},
 		notes:    map[Kind][]Position{},
 	}
@@ -82,15 +93,33 @@ func (t *tenant) subjectMAC(row *SubjectRow, box []byte) [32]byte {
 	return seal.MAC(t.keys.MAC, "assent subject row", b, box)
 }
 
-// addSubject makes a vouched row known.
+// addSubject makes a vouched row known, in place of an older one.
 func (t *tenant) addSubject(row SubjectRow) {
-	t.who[row.Num] = subjectRef{row.Lookup, row.Key}
-	t.byLookup[row.Lookup] = row.Num
+	if old, ok := t.who[row.Num]; ok && t.byLookup[old.lookup] == row.Num {
+		delete(t.byLookup, old.lookup)
+	}
+	who := refOf(&row)
+	t.who[row.Num] = who
+	if who.marked {
+		t.byMark[row.Lookup] = row.Num
+	} else {
+		t.byLookup[row.Lookup] = row.Num
+	}
+}
+
+// resolve returns a person's number; 0 for one the tenant does not know.
+func (t *tenant) resolve(s Subject) SubjectNum {
+	lookup := t.lookup(s)
+	num := t.byLookup[lookup]
+	if num == 0 && len(t.byMark) > 0 {
+		num = t.byMark[t.mark(lookup)]
+	}
+	return num
 }
 
 // find returns a person's number and state; nil when there are no entries.
 func (t *tenant) find(s Subject) (SubjectNum, *state) {
-	num := t.byLookup[t.lookup(s)]
+	num := t.resolve(s)
 	return num, t.byNum[num]
 }
 
@@ -117,11 +146,24 @@ func (t *tenant) apply(row Row, body func() ([]byte, error)) error {
 			return err
 		}
 		everyone = true
-	case KindKey, KindHold, KindRestore, KindVault:
+	case KindKey, KindRestore, KindVault:
 		t.notes[row.Kind] = append(t.notes[row.Kind], row.Position)
-	case KindConsent, KindErasure, KindLost:
-		if row.Kind == KindLost && row.Subject == 0 {
-			break // of whom, the journal did not keep
+	case KindRemoval, KindErased, KindHold:
+		if err := t.applyErasure(row); err != nil {
+			return err
+		}
+	case KindIdentifier:
+		if err := t.applyIdentifier(row, body); err != nil {
+			return err
+		}
+	case KindConsent, KindErasure, KindLost, KindLift:
+		if row.Kind == KindLift {
+			if err := t.applyErasure(row); err != nil {
+				return err
+			}
+		}
+		if (row.Kind == KindLost || row.Kind == KindLift) && row.Subject == 0 {
+			break // of whom, the journal did not keep; or of documents
 		}
 		if _, known := t.who[row.Subject]; !known {
 			return fmt.Errorf("%w: an entry about nobody the ledger knows", ErrTampered)
@@ -133,6 +175,11 @@ func (t *tenant) apply(row Row, body func() ([]byte, error)) error {
 			t.byNum[row.Subject] = s
 		}
 		s.apply(row, &t.rules.registry)
+		if row.Kind == KindErasure {
+			if err := t.applyErasure(row); err != nil {
+				return err
+			}
+		}
 		for k, m := range t.masks {
 			t.refresh(k, m, s)
 		}
@@ -212,7 +259,9 @@ func (l *Ledger) catchUp(ctx context.Context, t *tenant, head Position) error {
 	}
 	t.mu.RLock()
 	for _, r := range rows {
-		if _, known := t.who[r.Subject]; r.Subject != 0 && !known {
+		// Someone who is erased, or was, may have come again with another key.
+		_, known := t.who[r.Subject]
+		if r.Subject != 0 && (!known || r.Kind == KindErasure || t.condemned(r.Subject)) {
 			strangers = append(strangers, r.Subject)
 		}
 	}

@@ -60,10 +60,15 @@ type Result struct {
 // A write waits in a tenant's queue to be committed together with others.
 type write struct {
 	subject Subject // zero for entries of the tenant itself
-	build   func(now Time, p Position) (Row, any, error)
-	once    Once
-	result  Result
-	done    chan struct{}
+	alone   bool    // in a transaction of its own
+	keyless bool    // nothing is sealed under the person's key
+	// job makes the row of an erasure that is committed with the entry; key is
+	// the person's at that moment.
+	job    func(row *Row, key seal.Ref) (ErasureRow, error)
+	build  func(now Time, p Position) (Row, any, error)
+	once   Once
+	result Result
+	done   chan struct{}
 }
 
 // queue gathers writes while a commit runs: whoever finds no leader starts
@@ -182,7 +187,7 @@ func (l *Ledger) guarded(ctx context.Context, t *tenant, batch []*write) (err er
 // entry of the tenant itself goes alone: it changes how others are judged.
 func batchLen(waiting []*write) int {
 	n := 0
-	for n < len(waiting) && n < maxBatch && !waiting[n].subject.IsZero() {
+	for n < len(waiting) && n < maxBatch && !waiting[n].subject.IsZero() && !waiting[n].alone {
 		n++
 	}
 	return max(n, min(1, len(waiting)))
@@ -199,12 +204,12 @@ func (l *Ledger) commit(ctx context.Context, t *tenant, batch []*write) error {
 		// keys made here commits within their lease.
 		ctx, cancel := context.WithTimeout(whole, min(patience, KeyLease))
 		defer cancel()
-		fresh, err := l.newcomers(ctx, t, batch)
+		fresh, again, err := l.newcomers(ctx, t, batch)
 		if err != nil {
 			return err
 		}
 		l.step("slots.synced") // a crash here leaves slots that no row names: wiped at the next start
-		b := builder{l: l, t: t, fresh: fresh}
+		b := builder{l: l, t: t, fresh: fresh, again: again}
 		within, end := l.watch.Begin(ctx, StepAppend)
 		err = l.store.Append(within, t.id, func(head Head) (Batch, error) { return b.prepare(within, head, batch) })
 		end(err)
@@ -216,6 +221,9 @@ func (l *Ledger) commit(ctx context.Context, t *tenant, batch []*write) error {
 			errors.Is(err, ErrRemembered): // and prepare recalls it
 			l.discard(b.rolledBack())
 			continue
+		case errors.Is(err, ErrErasureOpen), errors.Is(err, ErrErasureChanged): // rolled back
+			l.discard(b.rolledBack())
+			return err
 		case b.refused != nil && errors.Is(err, b.refused):
 			l.discard(b.rolledBack())
 			return asUnavailable(err)
@@ -228,56 +236,102 @@ func (l *Ledger) commit(ctx context.Context, t *tenant, batch []*write) error {
 	}
 }
 
-// newcomers makes keys for people the batch names first. They are durable in
-// the vault before any row names them.
-func (l *Ledger) newcomers(ctx context.Context, t *tenant, batch []*write) (map[Subject]*newcomer, error) {
-	fresh := map[Subject]*newcomer{}
+// newcomers makes keys for people the batch names first, and for those who
+// come again after their erasure. They are durable in the vault before any row
+// names them.
+func (l *Ledger) newcomers(ctx context.Context, t *tenant, batch []*write) (map[Subject]*newcomer, map[SubjectNum]*newcomer, error) {
+	fresh, again := map[Subject]*newcomer{}, map[SubjectNum]*newcomer{}
 	for _, w := range batch {
 		if w.subject.IsZero() || fresh[w.subject] != nil {
 			continue
 		}
-		known, err := l.known(ctx, t, w.subject)
+		num, err := l.known(ctx, t, w.subject)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		if !known {
+		if num == 0 {
 			fresh[w.subject] = nil
+			continue
+		}
+		t.mu.RLock()
+		condemned := t.condemned(num)
+		t.mu.RUnlock()
+		if condemned && !w.keyless && again[num] == nil {
+			again[num] = &newcomer{who: w.subject}
 		}
 	}
 	if err := l.makeKeys(t, fresh); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return fresh, nil
+	if err := l.makeKeysAgain(t, again); err != nil {
+		return nil, nil, err
+	}
+	return fresh, again, nil
 }
 
-// known reports whether a person has a number, in memory or, made by another
-// gateway, in the database.
-func (l *Ledger) known(ctx context.Context, t *tenant, s Subject) (bool, error) {
+// condemned reports whether a person's key is destroyed or about to be: what
+// they say from now on needs another. The caller holds mu.
+func (t *tenant) condemned(num SubjectNum) bool {
+	s := t.byNum[num]
+	return s != nil && s.condemned
+}
+
+// makeKeysAgain makes new keys for people whose old one is condemned; they
+// keep their number, and are found again by the identifier they come with.
+func (l *Ledger) makeKeysAgain(t *tenant, again map[SubjectNum]*newcomer) error {
+	if len(again) == 0 {
+		return nil
+	}
+	keys, refs, err := l.vault.NewSubjectKeys(len(again))
+	if err != nil {
+		return fmt.Errorf("%w: make keys in the vault", ErrUnavailable)
+	}
+	i := 0
+	for num, n := range again {
+		n.again, n.key = true, keys[i]
+		n.row = t.subjectRow(num, n.who, keys[i], refs[i])
+		i++
+	}
+	return nil
+}
+
+// known returns a person's number, from memory or, made by another gateway,
+// from the database: by their identifier, or by the mark that is left of it. 0
+// is nobody.
+func (l *Ledger) known(ctx context.Context, t *tenant, s Subject) (SubjectNum, error) {
 	lookup := t.lookup(s)
 	t.mu.RLock()
-	_, ok := t.byLookup[lookup]
+	num := t.resolve(s)
 	t.mu.RUnlock()
-	if ok {
-		return true, nil
+	if num != 0 {
+		return num, nil
 	}
-	row, ok, err := l.store.SubjectByLookup(ctx, t.id, lookup)
-	if err != nil || !ok {
-		return false, err
+	for _, name := range [][32]byte{lookup, t.mark(lookup)} {
+		row, ok, err := l.store.SubjectByLookup(ctx, t.id, name)
+		if err != nil {
+			return 0, err
+		}
+		if !ok {
+			continue
+		}
+		if !t.vouched(&row) {
+			return 0, ErrTampered
+		}
+		t.mu.Lock()
+		t.addSubject(row)
+		t.mu.Unlock()
+		return row.Num, nil
 	}
-	if !t.vouched(&row) {
-		return false, ErrTampered
-	}
-	t.mu.Lock()
-	t.addSubject(row)
-	t.mu.Unlock()
-	return true, nil
+	return 0, nil
 }
 
-// A newcomer is a person who is about to be made.
+// A newcomer is a person who is about to be made, or to get a new key.
 type newcomer struct {
-	row  SubjectRow
-	key  seal.Key
-	used bool
+	row   SubjectRow
+	key   seal.Key
+	used  bool
+	again bool // the row replaces the one of the same number
+	who   Subject
 }
 
 func (l *Ledger) makeKeys(t *tenant, fresh map[Subject]*newcomer) error {
@@ -290,15 +344,18 @@ func (l *Ledger) makeKeys(t *tenant, fresh map[Subject]*newcomer) error {
 	}
 	i := 0
 	for s := range fresh {
-		num, lookup := randomNum(), t.lookup(s)
-		row := SubjectRow{Num: num, Lookup: lookup, LookupVersion: 1, Key: refs[i]}
-		box := seal.Seal(keys[i], []byte(s.Reveal()), subjectAAD(t.id, num))
-		mac := t.subjectMAC(&row, box)
-		row.Sealed = append(mac[:], box...)
-		fresh[s] = &newcomer{key: keys[i], row: row}
+		fresh[s] = &newcomer{key: keys[i], row: t.subjectRow(randomNum(), s, keys[i], refs[i]), who: s}
 		i++
 	}
 	return nil
+}
+
+func (t *tenant) subjectRow(num SubjectNum, s Subject, key seal.Key, ref seal.Ref) SubjectRow {
+	row := SubjectRow{Num: num, Lookup: t.lookup(s), LookupVersion: lookupVersion, Key: ref}
+	box := seal.Seal(key, []byte(s.Reveal()), subjectAAD(t.id, num))
+	mac := t.subjectMAC(&row, box)
+	row.Sealed = append(mac[:], box...)
+	return row
 }
 
 // subjectAAD binds a sealed identifier to its person.
@@ -336,7 +393,7 @@ func (l *Ledger) finish(ctx context.Context, t *tenant, b *builder) error {
 	defer cancel()
 	recs := make([]JournalRecord, len(rows))
 	t.mu.Lock()
-	for _, s := range b.batch.Subjects {
+	for _, s := range append(b.batch.Subjects, b.batch.Rekey...) {
 		t.addSubject(s)
 	}
 	for i := range rows {

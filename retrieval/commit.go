@@ -107,11 +107,7 @@ func (in *intake) commit(ctx context.Context, jobs []*job, roster *consent.Roste
 // confirm builds the transaction under its locks: what the ledger refuses by
 // now is left out.
 func (in *intake) confirm(ctx context.Context, head consent.Head, jobs []*job, roster *consent.Roster) (Intake, error) {
-	people := make([]consent.People, len(jobs))
-	for i, j := range jobs {
-		people[i] = consent.People{Owners: j.owners, Mentions: j.mentions, Nobody: j.doc.Nobody}
-	}
-	decisions, err := in.Ledger.Judge(ctx, in.caller.Tenant, head, in.col.Rule(), people)
+	decisions, err := in.judge(ctx, head, jobs)
 	if err != nil {
 		return Intake{}, err
 	}
@@ -141,6 +137,26 @@ func (in *intake) confirm(ctx context.Context, head consent.Head, jobs []*job, r
 		out.Remember = append(out.Remember, rem)
 	}
 	return out, nil
+}
+
+// judge decides about documents at a head, and about those that an erasure of
+// documents covers: what began before it is of before it.
+func (in *intake) judge(ctx context.Context, head consent.Head, jobs []*job) ([]consent.Decision, error) {
+	people := make([]consent.People, len(jobs))
+	for i, j := range jobs {
+		people[i] = consent.People{Owners: j.owners, Mentions: j.mentions, Nobody: j.doc.Nobody}
+	}
+	decisions, err := in.Ledger.Judge(ctx, in.caller.Tenant, head, in.col.Rule(), people)
+	if err != nil {
+		return nil, err
+	}
+	for i, j := range jobs {
+		began := consent.Piece{Collection: int64(in.col.ID), Lookup: j.lookup, Source: j.row.Source, DecidedAt: in.began}
+		if decisions[i].Allowed && in.Ledger.Condemned(in.caller.Tenant, began) {
+			decisions[i] = consent.Decision{Reason: consent.ReasonSuppressed}
+		}
+	}
+	return decisions, nil
 }
 
 // index changes the index: replaced versions go in the same step in which

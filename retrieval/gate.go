@@ -143,6 +143,9 @@ func (g *gate) openAll(ctx context.Context, refs []PassageRef, rows map[DocNum]*
 		case row == nil:
 			g.gone = true // replaced or deleted meanwhile
 			continue
+		case g.permit.Condemned(pieceOf(row)):
+			g.dropped("erasure")
+			continue
 		case row.Collection != g.col.ID:
 			g.dropped("collection")
 			continue

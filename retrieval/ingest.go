@@ -149,7 +149,8 @@ type intake struct {
 	out    *Ingested
 	once   consent.Once
 	keys   Keys
-	at     consent.Time // provenance: when, and which batch
+	began  consent.Position // of the ledger, when the ingest was first decided
+	at     consent.Time     // provenance: when, and which batch
 	batch  string
 
 	chosen     bool // col has a pin that is not saved yet
@@ -197,7 +198,7 @@ func (in *intake) decide(ctx context.Context, jobs []*job) ([]*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	in.out.Ledger, in.at = head.Position, head.Now
+	in.out.Ledger, in.at, in.began = head.Position, head.Now, head.Position
 	kept := jobs[:0]
 	for i, j := range jobs {
 		if !decisions[i].Allowed {
@@ -262,7 +263,7 @@ func (in *intake) store(ctx context.Context, jobs []*job) error {
 		return err
 	}
 	in.Step("slots.synced") // a crash here leaves record keys that no row names: wiped at the next start
-	if err := in.place(ctx, changed); err != nil {
+	if changed, err = in.place(ctx, changed); err != nil {
 		return err
 	}
 	outcome, err = in.commit(ctx, changed, roster)
@@ -319,7 +320,7 @@ func (in *intake) compare(ctx context.Context, jobs []*job, roster *consent.Rost
 				field = "mentions"
 			}
 			j.result.invalid(Invalid(field, "differ from those it was stored with, and the key may not change them"))
-		case !j.newOwners && j.old.Digest == j.digest:
+		case !j.newOwners && j.old.Digest == j.digest && !in.Ledger.Condemned(in.caller.Tenant, pieceOf(j.old)):
 			*j.result = DocResult{ID: j.doc.ID, Status: Unchanged, Passages: int(j.old.Passages)}
 		default:
 			changed = append(changed, j)

@@ -108,31 +108,67 @@ func (l *loader) refill(ctx context.Context) error {
 
 // place puts new versions into an index outside, where nobody finds them until
 // their rows are live: reserved first, so that what a crash leaves is swept.
-func (in *intake) place(ctx context.Context, jobs []*job) error {
+// It returns those that the ledger still permits after their reservation: so
+// whatever of a person goes out after their suppression was reserved before it,
+// and has arrived, or never will, when OutsideBy says.
+func (in *intake) place(ctx context.Context, jobs []*job) ([]*job, error) {
 	if in.Outside == nil || len(jobs) == 0 {
-		return nil
+		return jobs, nil
 	}
-	var ch Change
 	nums := make([]DocNum, len(jobs))
 	for i, j := range jobs {
 		nums[i] = j.row.Num
-		ch.Add = append(ch.Add, j.index...)
 	}
 	err := in.Outside.Reserve(ctx, in.caller.Tenant, in.col.ID, nums, lease)
+	all := jobs
 	if err == nil {
 		in.Step("outside.reserved") // a crash from here on leaves objects without a row: swept when the lease has ended
 		// An insert that outlives its lease would be swept or refused anyway.
 		sent, cancel := context.WithTimeout(ctx, lease/2)
 		defer cancel()
-		err = in.Index.Apply(sent, in.col.ID, ch)
+		if jobs, err = in.stillPermitted(sent, jobs); err == nil {
+			var ch Change
+			for _, j := range jobs {
+				ch.Add = append(ch.Add, j.index...)
+			}
+			err = in.Index.Apply(sent, in.col.ID, ch)
+		}
 	}
 	if err != nil {
-		in.discard(jobs)
-		return err
+		in.discard(all)
+		return nil, err
 	}
 	in.Step("outside.placed")
-	return nil
+	return jobs, nil
 }
+
+// stillPermitted refuses what the ledger refuses by now.
+func (in *intake) stillPermitted(ctx context.Context, jobs []*job) (kept []*job, err error) {
+	head, err := in.Ledger.Head(ctx, in.caller.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	decisions, err := in.judge(ctx, head, jobs)
+	if err != nil {
+		return nil, err
+	}
+	var refused []*job
+	for i, j := range jobs {
+		if decisions[i].Allowed {
+			kept = append(kept, j)
+			continue
+		}
+		in.refuse(j, decisions[i])
+		refused = append(refused, j)
+	}
+	in.discard(refused)
+	return kept, nil
+}
+
+// OutsideBy is when whatever was on its way into an index outside at a time, by
+// the database's clock, has arrived or been given up: a sweep that begins later
+// takes away what is left of it.
+func OutsideBy(t consent.Time) consent.Time { return t + consent.Time(lease) }
 
 // withdraw takes retired versions out of an index outside, where the second
 // gate no longer lets them through. What fails stays a debt.

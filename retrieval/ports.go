@@ -187,7 +187,8 @@ type Catalogue interface {
 	VersionsAt(ctx context.Context, t consent.TenantID, in []CollectionID, at CorpusPosition, after int64, limit int) ([]Version, error)
 
 	// KeyRefs calls f with every vault slot that a row of any tenant names:
-	// subjects', live documents', and those of manifests whose files are kept.
+	// subjects', live documents', open erasures' and those of manifests whose
+	// files are kept. The key of a person who was erased is named by nothing.
 	KeyRefs(ctx context.Context, f func(seal.Ref) error) error
 }
 
@@ -200,6 +201,36 @@ type Feed interface {
 	// the position up to which that is everything, as one snapshot shows it. f
 	// may keep what it is given.
 	Changed(ctx context.Context, t consent.TenantID, after CorpusPosition, f func(DocRow, []PartRow) error) (CorpusPosition, error)
+}
+
+// Condemning is what an erasure needs of the catalogue, implemented by the
+// same adapters.
+type Condemning interface {
+	// Condemned returns at most limit live versions that w selects, in the
+	// order of their ingest. A document of several people comes once.
+	Condemned(ctx context.Context, t consent.TenantID, w Which, limit int) ([]DocRow, error)
+	// Heads returns the heads of live versions, in any order.
+	Heads(ctx context.Context, t consent.TenantID, refs []PassageRef) ([]PartRow, error)
+	// Unlink forgets which ended versions, decided before a position, a person
+	// had to do with. Repeatable.
+	Unlink(ctx context.Context, t consent.TenantID, num consent.SubjectNum, before consent.Position) error
+	// Purge makes what was deleted before leave the files, as far as the
+	// database can; an error when something holds it back: repeat it.
+	Purge(ctx context.Context) error
+}
+
+// Which documents: those of a person (owned, or mentioned in), else those past
+// their retention at a time, else those of a collection, one of it, or those of
+// a source (everywhere, when no collection is named); of all of them those
+// decided before a position. A Which that names nothing selects nothing.
+type Which struct {
+	Before     consent.Position
+	After      CorpusPosition // of these, those that came later: to go through them in pages
+	Subject    consent.SubjectNum
+	ExpiredAt  consent.Time
+	Collection CollectionID
+	Lookup     [32]byte
+	Source     [32]byte
 }
 
 // Records keeps the record keys of documents in the vault.

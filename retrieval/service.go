@@ -25,6 +25,8 @@ type Deps struct {
 	// shared: then versions are reserved before they are put there, and their
 	// absence is confirmed after they were taken out. Nil for one in memory.
 	Outside Outside
+	// Condemning finds what erasures delete; nil where nothing is erased.
+	Condemning Condemning
 	// Keys returns a tenant's keys for the catalogue; false when unknown.
 	Keys func(consent.TenantID) (Keys, bool)
 	Log  *slog.Logger

@@ -42,7 +42,7 @@ func main() {
 const overview = `usage: assent-verify COMMAND --key VKEY …
 
   proof FILE             a .tlog-proof: an entry stands in the log
-  receipt FILE           the same of a consent record, as given to a person
+  receipt FILE           the receipt of a consent record, or of an erasure
   consistency OLD NEW    the log at checkpoint NEW continues the log at OLD
   log URL|DIR            a whole log: every tile, every entry
   manifest DIR           a training manifest: statement, entry, files, rows

@@ -67,16 +67,23 @@ func wantedLeaf(f *flags, entry, leaf string) (*verify.Hash, error) {
 
 func (s *session) receipt(args []string) error {
 	f := newFlags(`assent-verify receipt --key VKEY FILE
-Checks the receipt of a consent record: a .tlog-proof that holds its entry.
-Receipts of erasures are not known to this version.`)
+Checks the receipt of a consent record (a .tlog-proof that holds its entry) or
+of an erasure (a file of JSON).`)
+	claim := f.String("claim", "", "of an erasure: the `CLAIM` that came with the answer to the request")
 	explain := f.Bool("explain", false, "say in plain words what it proves and what not")
 	files, trust, err := f.parse(s, args, 1)
 	if err != nil {
 		return err
 	}
-	b, err := readFile(files[0], verify.MaxProofFile)
+	b, err := readFile(files[0], max(verify.MaxProofFile, verify.MaxReceipt))
 	if err != nil {
 		return err
+	}
+	if verify.IsErasure(b) {
+		return s.erasure(trust, b, *claim, *explain)
+	}
+	if *claim != "" {
+		return f.mistake("--claim goes with the receipt of an erasure")
 	}
 	p, err := trust.Receipt(b)
 	if err != nil {
@@ -86,6 +93,28 @@ Receipts of erasures are not known to this version.`)
 	_, err = fmt.Fprintf(s.out, "verified: entry %d of %d in the log %q records %s %s at %s; witnesses: 0\n",
 		p.Index+1, c.Size, c.Origin, e.TypeName(), e.StatusName(), e.Recorded.Format(time.RFC3339))
 	return s.explained(err, p, *explain)
+}
+
+// erasure checks the receipt of an erasure.
+func (s *session) erasure(trust verify.Trust, file []byte, claim string, explain bool) error {
+	r, err := trust.Erasure(file)
+	if err == nil && claim != "" {
+		err = r.Claim(claim)
+	}
+	if err != nil {
+		return err
+	}
+	st := &r.Statement
+	theirs := ""
+	if claim != "" {
+		theirs = "; the claim is of this receipt"
+	}
+	_, err = fmt.Fprintf(s.out, "verified: entries %d and %d of %d in the log %q: erasure of scope %s %s, level %s, %d documents%s; witnesses: 0\n",
+		r.Requested, r.Completed, r.Checkpoint.Size, r.Checkpoint.Origin, st.Scope, st.State, st.Level, st.Documents, theirs)
+	if err == nil && explain {
+		_, err = io.WriteString(s.out, verify.ExplainErasure(r))
+	}
+	return err
 }
 
 // explained adds the explanation, when it is asked for and there was no error.

@@ -70,6 +70,7 @@ func commands() []command {
 		{"ingest", "send documents (JSONL) to a collection", ingest},
 		{"search", "search a collection", search},
 		{"consent", "record, show or import consent", consentCommand},
+		{"erase", "erase a person or documents, and save the receipt", erase},
 		{"manifest", "build, check or compare training manifests", manifestCommand},
 		{"keys", "create, list or revoke API keys", keys},
 		{"health", "say whether the gateway is alive, by the exit status", health},

@@ -37,7 +37,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/erasure"
 	"github.com/assent-gateway/assent/internal/credential"
+	"github.com/assent-gateway/assent/internal/embedded"
 	"github.com/assent-gateway/assent/internal/httpapi"
 	"github.com/assent-gateway/assent/internal/localembed"
 	"github.com/assent-gateway/assent/internal/pgvault"
@@ -110,6 +112,12 @@ type Config struct {
 	// WrapIndex puts something between the service and the index.
 	WrapIndex func(retrieval.Index) retrieval.Index
 	Training  TrainingConfig
+	// WrapChecker puts something between erasures and their verification.
+	WrapChecker func(erasure.Checker) erasure.Checker
+	// MassLimit is erasure.Deps.MassLimit.
+	MassLimit int
+	// ErasuresByHand leaves erasures to whoever calls Erasure.Carry.
+	ErasuresByHand bool
 }
 
 // A Gateway is everything opened, ready to be served.
@@ -119,6 +127,7 @@ type Gateway struct {
 	Training    *training.Service
 	Credentials *credential.Service
 	Tree        *translog.Log
+	Erasure     *erasure.Service
 	// AdminKey is the bootstrap key. AdminKeyMade is set when this start made it.
 	AdminKey     string
 	AdminKeyMade bool
@@ -126,13 +135,15 @@ type Gateway struct {
 	// Limits name what this gateway cannot promise, as the operator set it up.
 	Limits []string
 
-	cfg   Config
-	vault keeper
-	db    database
-	feed  retrieval.Feed // nil where nobody else changes the corpus
-	index *outside       // nil: the embedded one
-	lock  *os.File
-	open  opened
+	cfg       Config
+	vault     keeper
+	db        database
+	feed      retrieval.Feed  // nil where nobody else changes the corpus
+	index     *outside        // nil: the embedded one
+	local     *embedded.Index // nil: the one outside
+	manifests string          // where their files are
+	lock      *os.File
+	open      opened
 
 	lost atomic.Bool // the database lacks a tenant whose journal the vault has
 
@@ -140,6 +151,7 @@ type Gateway struct {
 	stopWatch     func() error
 	stopListening func() // nil when nobody listens
 	stopTraining  func() // the same
+	stopErasure   func() // nil before it runs
 
 	closed atomic.Bool
 }
@@ -176,6 +188,7 @@ func Open(ctx context.Context, cfg Config) (g *Gateway, err error) {
 	g.listen()
 	g.index.run(g)
 	g.runTraining()
+	g.runErasures()
 	return g, g.observe()
 }
 
@@ -337,12 +350,13 @@ func (g *Gateway) wire(ctx context.Context) error {
 	g.Retrieval = retrieval.NewService(retrieval.Deps{
 		Ledger: g.Ledger, Catalogue: g.db, Index: index, Feed: g.feed, Records: g.vault.Records(),
 		Embedders: embedders, Outside: g.index.catalogue(), Keys: g.vault.CatalogueKeys, Log: g.cfg.Log, Step: g.cfg.Step,
-		Observer: g.cfg.Telemetry.Retrieval(),
+		Observer: g.cfg.Telemetry.Retrieval(), Condemning: g.db,
 	})
 	connect(g.Retrieval)
 	if err := g.newTraining(); err != nil {
 		return err
 	}
+	g.wireErasure()
 	options := []credential.Option{
 		credential.WithBootstrap(DefaultTenant, g.AdminKey), credential.WithLedger(g.Ledger, g.Enter),
 	}
@@ -388,6 +402,9 @@ func (g *Gateway) openTenants(ctx context.Context) error {
 	if err := g.sweep(ctx); err != nil {
 		return err
 	}
+	if err := g.tidyErasures(ctx); err != nil {
+		return err
+	}
 	return g.vault.Settled(ctx) // keys that an older vault brought back are wiped
 }
 
@@ -424,6 +441,7 @@ func (g *Gateway) openTenant(ctx context.Context, id consent.TenantID) (bool, er
 	if err != nil {
 		return false, err
 	}
+	g.Erasure.Serve(id)
 	g.cfg.Log.Info("tenant open", "collections", loaded.Collections, "documents", loaded.Documents,
 		"passages", loaded.Passages, "dropped", loaded.Dropped, "damaged", loaded.Damaged)
 	return true, nil
@@ -551,6 +569,9 @@ func (g *Gateway) Close() error {
 	if g.stopListening != nil {
 		g.stopListening()
 	}
+	if g.stopErasure != nil {
+		g.stopErasure() // what it did not finish, the next start goes on with
+	}
 	if g.stopTraining != nil {
 		g.stopTraining() // what it did not finish, the next start does
 	}
@@ -575,7 +596,7 @@ func (g *Gateway) Handler() http.Handler {
 	metrics, observer := g.watchHTTP()
 	return httpapi.New(httpapi.Deps{
 		Metrics: metrics, Observer: observer, RateLimit: g.cfg.RateLimit,
-		Ledger: g.Ledger, Retrieval: g.Retrieval, Credentials: g.Credentials,
+		Ledger: g.Ledger, Retrieval: g.Retrieval, Credentials: g.Credentials, Erasure: g.Erasure,
 		Training: g.Training, Tenants: g, Enter: g.Enter, Tree: g.Tree, PublicLog: g.cfg.TransparencyLog.Public, Ready: g.Ready, Log: g.cfg.Log,
 		Outages: []error{
 			sqlite.ErrClosed, sqlite.ErrBusy, sqlite.ErrFull, sqlite.ErrCorrupt, sqlite.ErrOther,

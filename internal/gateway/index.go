@@ -32,6 +32,7 @@ type outside struct {
 func (g *Gateway) openIndex(ctx context.Context) (x retrieval.Index, connect func(*retrieval.Service), err error) {
 	if g.cfg.Weaviate == nil {
 		x := embedded.New(nil, embedded.Options{})
+		g.local = x
 		return x, func(s *retrieval.Service) { x.SetVectors(s) }, nil
 	}
 	options := *g.cfg.Weaviate

@@ -7,7 +7,9 @@ import (
 	"path/filepath"
 
 	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/erasure"
 	"github.com/assent-gateway/assent/internal/credential"
+	"github.com/assent-gateway/assent/internal/erasecheck"
 	"github.com/assent-gateway/assent/internal/seal"
 	"github.com/assent-gateway/assent/internal/translog"
 	"github.com/assent-gateway/assent/internal/vault"
@@ -22,9 +24,12 @@ type database interface {
 	translog.Store
 	retrieval.Catalogue
 	retrieval.Outside
+	retrieval.Condemning
 	training.Manifests
 	training.Lineage
 	credential.Store
+	erasure.Store
+	erasecheck.Rows
 
 	// VaultID is the id of the vault this data belongs to; nil for none yet.
 	// SetVaultID stores one; of several gateways that store their first at
@@ -48,7 +53,20 @@ type keeper interface {
 	Log() translog.Vault
 	Manifests() training.Vault
 	CatalogueKeys(t consent.TenantID) (retrieval.Keys, bool)
+	ErasureKeys(t consent.TenantID) (erasure.Keys, bool)
 	System() seal.Key
+
+	// For erasures and their verification: keys of its own, the probe material,
+	// the keys that are left, and how far one is destroyed.
+	NewKey() (seal.Ref, error)
+	Key(ref seal.Ref, parent *seal.Key) (seal.Key, error)
+	Destroy(refs ...seal.Ref) error
+	PutProbe(id string, box []byte) error
+	Probe(id string) ([]byte, error)
+	DropProbe(id string) error
+	Probes() ([]string, error)
+	Remaining(tenant string, f func(seal.Key) error) error
+	KeyDestroyed(ctx context.Context, ref seal.Ref) (vault.Level, error)
 
 	ID() [16]byte
 	Dir() string // where admin.key is
@@ -103,6 +121,10 @@ func (v dirVault) Generation(context.Context) (uint64, error) { return v.Vault.G
 
 func (v dirVault) Advance(_ context.Context, seen uint64) (uint64, error) {
 	return v.Vault.Advance(seen)
+}
+
+func (v dirVault) KeyDestroyed(_ context.Context, ref seal.Ref) (vault.Level, error) {
+	return v.Vault.KeyDestroyed(ref)
 }
 
 func (v dirVault) WasRestored() bool {

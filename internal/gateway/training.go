@@ -29,6 +29,7 @@ func (g *Gateway) newTraining() error {
 	if err != nil {
 		return err
 	}
+	g.manifests = dir
 	files, err := sealedfile.Open(dir, g.cfg.Training.FileFault)
 	if err != nil {
 		return err

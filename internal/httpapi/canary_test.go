@@ -74,6 +74,10 @@ func probes() []probe {
 		{"GET /v1/log/key", "/v1/log/key", "", nil},
 		{"GET /v1/log/proof/:position", "/v1/log/proof/1", "", nil},
 	}
+	out = append(out,
+		probe{"POST /v1/subjects/:user/identifiers", "/v1/subjects/" + u + "/identifiers", `{"identifier":"email:` + mark + `@example.org"}`, nil},
+		probe{"GET /v1/erasures", "/v1/erasures?limit=3", "", nil},
+	)
 	for _, p := range []string{"/v1/consent", "/consent"} {
 		out = append(out,
 			probe{"POST " + p, p, entry, nil}, probe{"POST " + p, p, entry, nd},
@@ -85,8 +89,21 @@ func probes() []probe {
 			probe{"GET " + p + "/:user/:type", p + "/" + u + "/embedding_v1.0", "", nil},
 		)
 	}
+	// Last: what is erased is found by no probe after it.
+	out = append(out, probe{"POST /v1/erasures", "/v1/erasures", `{"scope":"subject","subject":"` + u + `z","regulation":"gdpr","jurisdiction":"DE","reason":"` + mark + `","verification":{"method":"` + mark + `","by":"` + mark + `","evidence_ref":"` + mark + `"}}`, nil},
+		probe{"POST /v1/erasures", "/v1/erasures", `{"scope":"document","collection":"` + mark + `","document_id":"` + mark + `"}`, []string{"Accept: */*"}},
+		probe{"POST /v1/erasures", "/v1/erasures", `{"scope":"source","source":"` + mark + `"}`, []string{"Accept: */*"}},
+		// There is none of that id: what it says then must not hold the mark either.
+		probe{"GET /v1/erasures/:id", absent, "", nil}, probe{"GET /v1/erasures/:id/receipt", absent + "/receipt", "", nil},
+		probe{"POST /v1/erasures/:id/hold", absent + "/hold", `{"reason":"` + mark + `"}`, nil},
+		probe{"POST /v1/erasures/:id/decide", absent + "/decide", `{"decision":"approve","reason":"` + mark + `"}`, nil},
+		probe{"POST /v1/erasures/:id/release", absent + "/release", "", nil}, probe{"POST /v1/erasures/:id/cancel", absent + "/cancel", "", nil},
+		probe{"POST /v1/erasures/:id/verify", absent + "/verify", "", nil})
 	return out
 }
+
+// absent is an erasure that there is not.
+const absent = "/v1/erasures/" + mark
 
 // wrong returns the body with one value after the other made wrong: of another
 // type, too long, and an unknown or repeated member put beside it.
@@ -180,7 +197,7 @@ func TestTheGatewaySaysNothingOfItsRequests(t *testing.T) {
 		made := ""
 		for _, p := range all {
 			a := s.do(t, p.method(), strings.ReplaceAll(p.path, "MANIFEST", made), p.body, p.all()...)
-			if a.status > 299 {
+			if a.status > 299 && !(a.status == 404 && strings.HasPrefix(p.path, absent)) {
 				t.Errorf("%s: %d %s", p.route, a.status, a.body)
 			}
 			s.silent(t, p.route, a)
@@ -280,7 +297,7 @@ func panics(t *testing.T, p probe) {
 	// The ledger commits on a goroutine of its own, where a panic ends the
 	// process, as it should: nobody knows what became of the transaction.
 	commits := p.route == "POST /v1/consent" || p.route == "POST /v1/tenants" || p.route == "PUT /v1/consent-types/:type" ||
-		p.route == "POST /v1/keys"
+		p.route == "POST /v1/keys" || strings.HasSuffix(p.route, "/identifiers") || p.route == "POST /v1/erasures"
 	armed.Store(!commits)
 	defer armed.Store(false)
 	a := s.do(t, p.method(), p.path, p.body, p.all()...)

@@ -149,7 +149,8 @@ type pastOut struct {
 }
 
 var kindNames = map[consent.Kind]string{
-	consent.KindConsent: "consent", consent.KindErasure: "erasure", consent.KindLost: "lost",
+	consent.KindConsent: "consent", consent.KindErasure: "erasure", consent.KindLost: "lost", consent.KindLift: "erasure_lifted",
+	consent.KindErased: "erased", consent.KindIdentifier: "identifier",
 }
 
 const (

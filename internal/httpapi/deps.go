@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/erasure"
 	"github.com/assent-gateway/assent/internal/credential"
 	"github.com/assent-gateway/assent/internal/translog"
 	"github.com/assent-gateway/assent/retrieval"
@@ -20,6 +21,7 @@ type Deps struct {
 	Retrieval   *retrieval.Service
 	Training    *training.Service
 	Credentials *credential.Service
+	Erasure     *erasure.Service
 	Tenants     TenantMaker
 	// Enter returns when a tenant can be used; nil: every one can. It is called
 	// before anything is asked of a tenant whose key was verified.

@@ -97,6 +97,13 @@ func TestEveryRouteThatReturnsTextPassesBothGates(t *testing.T) {
 		"GET /v1/log/key":                         noText,
 		"GET /v1/log/proof/:position":             "an entry of the ledger, of which none is about a document's text",
 	}
+	const counts = "returns counters, words of closed lists and random ids"
+	routes["POST /v1/subjects/:user/identifiers"] = noText
+	routes["POST /v1/erasures"], routes["GET /v1/erasures"], routes["GET /v1/erasures/:id"] = counts, counts, counts
+	routes["GET /v1/erasures/:id/receipt"] = counts
+	for _, verb := range []string{"verify", "hold", "release", "cancel", "decide"} {
+		routes["POST /v1/erasures/:id/"+verb] = counts
+	}
 	for _, prefix := range []string{"/v1/consent", "/consent"} {
 		for _, r := range []string{"POST ", "POST /query", "POST /decide", "GET /:user", "GET /:user/history", "GET /:user/:type"} {
 			method, rest, _ := strings.Cut(r, " ")

@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/erasure"
 	"github.com/assent-gateway/assent/internal/credential"
 	"github.com/assent-gateway/assent/internal/translog"
 	"github.com/assent-gateway/assent/retrieval"
@@ -72,6 +73,14 @@ var table = []struct {
 	{consent.ErrKeyMismatch, newProblem(http.StatusConflict, "idempotency_key_reused", "The Idempotency-Key was used with another request")},
 	{consent.ErrPublished, newProblem(http.StatusConflict, "already_published", "That version is published with another content and never changes")},
 	{consent.ErrSubjectExists, newProblem(http.StatusConflict, "conflict", "What is stored stands against this change")},
+	{consent.ErrIdentifierTaken, newProblem(http.StatusConflict, "identifier_taken", "The identifier belongs to another person")},
+	{consent.ErrErasureOpen, newProblem(http.StatusConflict, "conflict", "What is stored stands against this change")},
+	{consent.ErrErasureChanged, newProblem(http.StatusConflict, "conflict", "What is stored stands against this change")},
+	{erasure.ErrNotFound, errNoRoute},
+	{erasure.ErrState, newProblem(http.StatusConflict, "erasure_state", "The erasure is not in a state in which that can be done")},
+	{erasure.ErrSameKey, newProblem(http.StatusForbidden, "second_key_needed", "Another key than the one that asked has to decide")},
+	{erasure.ErrNoReceipt, newProblem(http.StatusConflict, "receipt_not_ready", "There is no receipt yet")},
+	{erasure.ErrUnavailable, errDependency},
 	{consent.ErrUnknownTenant, errLedger},
 	{training.ErrNotFound, errNoRoute},
 	{training.ErrNotReady, newProblem(http.StatusConflict, "manifest_not_ready", "The manifest is being built, or its build failed")},
@@ -131,6 +140,7 @@ func inputError(err error) (field, reason string, ok bool) {
 	var l *consent.InputError
 	var k *credential.InputError
 	var m *training.InputError
+	var e *erasure.InputError
 	switch {
 	case errors.As(err, &r):
 		return r.Field, r.Reason, true
@@ -140,6 +150,8 @@ func inputError(err error) (field, reason string, ok bool) {
 		return k.Field, k.Reason, true
 	case errors.As(err, &m):
 		return m.Field, m.Reason, true
+	case errors.As(err, &e):
+		return e.Field, e.Reason, true
 	}
 	return "", "", false
 }

@@ -65,6 +65,8 @@ func (a *api) routes() []route {
 		holders   = need{level: anyKey}
 		prove     = oneOf(credential.Audit | credential.ConsentRead)
 		readers   = oneOf(credential.Audit)
+		erasures  = oneOf(credential.ErasureRead)
+		erase     = oneOf(credential.ErasureWrite)
 		operator  = need{level: bootstrap}
 		choose    = oneOf(credential.ManifestWrite)
 		manifests = oneOf(credential.ManifestRead)
@@ -108,6 +110,16 @@ func (a *api) routes() []route {
 		{post, "/v1/manifests/:id/runs", choose, nil, (*call).bindRun},
 		{get, "/v1/manifests/:id/runs", manifests, nil, (*call).listRuns},
 		{get, "/v1/subjects/:user/training", prove, nil, (*call).subjectTraining},
+		{post, "/v1/subjects/:user/identifiers", write, nil, (*call).addIdentifier},
+		{post, "/v1/erasures", erase, nil, (*call).requestErasure},
+		{get, "/v1/erasures", erasures, []string{"state", "limit", "cursor"}, (*call).listErasures},
+		{get, "/v1/erasures/:id", erasures, nil, (*call).getErasure},
+		{get, "/v1/erasures/:id/receipt", erasures, nil, (*call).erasureReceipt},
+		{post, "/v1/erasures/:id/verify", erase, nil, (*call).verifyErasure},
+		{post, "/v1/erasures/:id/hold", erase, nil, (*call).holdErasure},
+		{post, "/v1/erasures/:id/release", erase, nil, (*call).releaseErasure},
+		{post, "/v1/erasures/:id/cancel", erase, nil, (*call).cancelErasure},
+		{post, "/v1/erasures/:id/decide", erase, nil, (*call).decideErasure},
 
 		{get, "/log/:tenant/checkpoint", readers, nil, (*call).logCheckpoint},
 		{get, "/log/:tenant/tile/*path", readers, nil, (*call).logTile},

@@ -42,7 +42,7 @@ func (db *DB) Append(ctx context.Context, t consent.TenantID, prepare func(conse
 			refused = err
 			return err
 		}
-		if len(batch.Subjects)+len(batch.Rows)+len(batch.Remember) == 0 {
+		if len(batch.Subjects)+len(batch.Rekey)+len(batch.Rows)+len(batch.Remember)+len(batch.Erasures) == 0 {
 			return errNothing
 		}
 		return x.append(t, m, batch)
@@ -64,9 +64,11 @@ func (x *tx) append(t consent.TenantID, m mark, entries consent.Batch) error {
 	if slices.ContainsFunc(entries.Rows, changesRules) {
 		b.exec(nil, `SELECT FROM corpus_heads WHERE tenant = $1 FOR UPDATE`, t)
 	}
-	b.lockSubjects(t, people(entries.Rows))
+	b.lockSubjects(t, people(entries))
 	b.remember(t, entries.Remember)
 	b.addSubjects(t, entries.Subjects)
+	b.rekey(t, entries.Rekey)
+	b.putErasures(t, entries.Erasures)
 	if n := len(entries.Rows); n > 0 {
 		m.position += consent.Position(n)
 		b.addRows(t, entries.Rows)
@@ -76,17 +78,21 @@ func (x *tx) append(t consent.TenantID, m mark, entries consent.Batch) error {
 	return b.send()
 }
 
+// changesRules also tells the erasure of documents, which any ingest may be of.
 func changesRules(r consent.Row) bool {
-	return r.Kind == consent.KindPolicy || r.Kind == consent.KindType
+	return r.Kind == consent.KindPolicy || r.Kind == consent.KindType || r.Kind == consent.KindRemoval
 }
 
-// people are those whom entries are about.
-func people(rows []consent.Row) []consent.SubjectNum {
+// people are those whom entries are about, or who get another row.
+func people(b consent.Batch) []consent.SubjectNum {
 	var nums []consent.SubjectNum
-	for i := range rows {
-		if rows[i].Subject != 0 {
-			nums = append(nums, rows[i].Subject)
+	for i := range b.Rows {
+		if b.Rows[i].Subject != 0 {
+			nums = append(nums, b.Rows[i].Subject)
 		}
+	}
+	for i := range b.Rekey {
+		nums = append(nums, b.Rekey[i].Num)
 	}
 	slices.Sort(nums)
 	return slices.Compact(nums)

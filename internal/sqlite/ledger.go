@@ -42,7 +42,7 @@ func (db *DB) Append(ctx context.Context, t consent.TenantID, prepare func(conse
 			refused = err
 			return err
 		}
-		if len(b.Subjects)+len(b.Rows)+len(b.Remember) == 0 {
+		if len(b.Subjects)+len(b.Rekey)+len(b.Rows)+len(b.Remember)+len(b.Erasures) == 0 {
 			return errNothing
 		}
 		return x.append(t, m, b)
@@ -63,6 +63,12 @@ func (x *tx) append(t consent.TenantID, m mark, b consent.Batch) error {
 		return err
 	}
 	if err := x.addSubjects(t, b.Subjects); err != nil {
+		return err
+	}
+	if err := x.rekey(t, b.Rekey); err != nil {
+		return err
+	}
+	if err := x.putErasures(t, b.Erasures); err != nil {
 		return err
 	}
 	for i := range b.Rows {

@@ -1,7 +1,7 @@
 // Package storetest is the contract of the database ports as tests: one suite
-// each for consent.Store, translog.Store, retrieval.Catalogue, credential.Store
-// and training.Manifests with training.Lineage, run by every adapter against
-// itself.
+// each for consent.Store, translog.Store, retrieval.Catalogue, credential.Store,
+// erasure.Store and training.Manifests with training.Lineage, run by every
+// adapter against itself.
 //
 // Each case gets a store of its own, is named for the outcome it expects and
 // quotes the sentence of the contract it checks; the quote is printed when the
@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/erasure"
 	"github.com/assent-gateway/assent/internal/credential"
 	"github.com/assent-gateway/assent/internal/translog"
 	"github.com/assent-gateway/assent/retrieval"
@@ -40,6 +41,12 @@ type Store interface {
 	credential.Store
 	training.Manifests
 	training.Lineage
+	erasure.Store
+	retrieval.Condemning
+	// What verification asks (internal/erasecheck.Rows).
+	Linked(ctx context.Context, t consent.TenantID, num consent.SubjectNum, before consent.Position) (int, error)
+	Traces(ctx context.Context, t consent.TenantID, nums []retrieval.DocNum) (int, error)
+	Named(ctx context.Context, t consent.TenantID, lookup [32]byte) (bool, error)
 }
 
 // An Adapter is a database under test.
@@ -71,6 +78,9 @@ func Manifests(t *testing.T, a Adapter) { run(t, a, "Manifests", manifestCases) 
 
 // Credentials checks credential.Store.
 func Credentials(t *testing.T, a Adapter) { run(t, a, "Credentials", credentialCases) }
+
+// Erasures checks erasure.Store, retrieval.Condemning and what verification asks.
+func Erasures(t *testing.T, a Adapter) { run(t, a, "Erasures", erasureCases) }
 
 // A testCase is one sentence of a contract.
 type testCase struct {

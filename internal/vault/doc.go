@@ -10,6 +10,7 @@
 //	journal     every ledger entry's position and leaf, some with a sealed payload
 //	admin.key   the operator's key, in clear
 //	state       generation, backups, restores; events that ledgers are to be told of
+//	probe-<id>  during an erasure: what its verification looks for, sealed
 //	rewrap      during a rotation: slots on their way into place
 //
 // # What it promises

@@ -57,6 +57,15 @@ func (t *TenantKeys) all() []*seal.Key {
 	}
 }
 
+// All are a tenant's keys.
+func (t *TenantKeys) All() []seal.Key {
+	var out []seal.Key
+	for _, k := range t.all() {
+		out = append(out, *k)
+	}
+	return out
+}
+
 // keyring is what the file of that name holds: header ‖ epoch u32 ‖ box, the
 // box sealed under the key of that epoch, with what stands before it as
 // additional data. In the box: system key, then per tenant length u8, id, keys;

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/erasure"
 	"github.com/assent-gateway/assent/internal/seal"
 	"github.com/assent-gateway/assent/retrieval"
 	"github.com/assent-gateway/assent/training"
@@ -46,6 +47,25 @@ func (t TenantKeys) ForManifests() training.Keys {
 		Derive:  seal.Derive(t.Index, "assent manifests"),
 		Payload: seal.Derive(t.Payload, "assent manifests payload"),
 	}
+}
+
+// ForErasures are the keys that erasures of the tenant use.
+func (t TenantKeys) ForErasures() erasure.Keys {
+	return erasure.Keys{
+		Name:    seal.Derive(t.Suppression, "assent erasure names"),
+		Payload: seal.Derive(t.Payload, "assent erasure jobs"),
+		Archive: seal.Derive(t.Payload, "assent erasure archive"),
+		Claim:   seal.Derive(t.Suppression, "assent erasure claims"),
+	}
+}
+
+// ErasureKeys returns a tenant's keys for erasures; false when unknown.
+func (v *Vault) ErasureKeys(t consent.TenantID) (erasure.Keys, bool) {
+	k, ok := v.Tenant(string(t))
+	if !ok {
+		return erasure.Keys{}, false
+	}
+	return k.ForErasures(), true
 }
 
 // Manifests returns the vault as the port of training manifests.

@@ -134,6 +134,9 @@ func EpochFile(n uint32) string { return epochFile(n) }
 // Format prints a placeholder.
 func (e *Epoch) Format(f fmt.State, _ rune) { io.WriteString(f, "vault.Epoch(redacted)") }
 
+// KindEpoch is the kind of a key that is wrapped under the epoch alone.
+const KindEpoch byte = kindEpoch
+
 // A Wrapped is a key as it rests: what a slot holds, without its number and
 // checksum.
 type Wrapped struct {

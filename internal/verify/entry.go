@@ -12,10 +12,14 @@ const maxEntry = 1<<16 - 1
 const (
 	kindConsent = 1
 	kindErasure = 6
+	kindHold    = 9
 	kindRestore = 10
 
 	kindManifest = 12
 	kindRun      = 13
+	kindRemoval  = 14
+	kindLift     = 15
+	kindErased   = 16
 )
 
 // An Entry is what an entry shows in clear. The sealed part is opened by
@@ -32,7 +36,7 @@ type Entry struct {
 	Recorded     time.Time
 	Expires      time.Time // zero: none
 	Sealed       int       // bytes
-	Rest         []byte    // of a manifest or run: JSON in clear, which Sealed counts; else nil
+	Rest         []byte    // of a manifest, a run or an erasure: JSON in clear, which Sealed counts; else nil
 }
 
 // ParseEntry reads version 1 of the canonical entry:
@@ -59,7 +63,8 @@ func ParseEntry(b []byte) (Entry, error) {
 	e.Acted, e.Recorded, e.Expires = r.time(), r.time(), r.time()
 	rest := r.take(r.number(4))
 	e.Sealed = len(rest)
-	if e.Kind == kindManifest || e.Kind == kindRun {
+	switch e.Kind {
+	case kindErasure, kindHold, kindManifest, kindRun, kindRemoval, kindLift, kindErased:
 		e.Rest = rest
 	}
 	switch {

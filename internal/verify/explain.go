@@ -134,5 +134,17 @@ func kindName(k uint8) string {
 	if k > 0 && int(k) < len(names) {
 		return names[k]
 	}
+	switch k {
+	case 9:
+		return "the hold of an erasure, or its end"
+	case kindRemoval:
+		return "the request that documents be erased"
+	case 15:
+		return "the denial or cancellation of an erasure"
+	case kindErased:
+		return "the completion of an erasure"
+	case 17:
+		return "another identifier of a person"
+	}
 	return fmt.Sprintf("of kind %d, unknown to this verifier", k)
 }

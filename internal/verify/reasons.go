@@ -50,6 +50,14 @@ var (
 	ErrExpired = &Refusal{"the manifest has expired"}
 	// ErrKind: a proof of an entry that is no consent receipt was given as one.
 	ErrKind = &Refusal{"the entry is not a consent record"}
+	// ErrAltered: an erasure's receipt says something else than what was signed.
+	ErrAltered = &Refusal{"the statement is not what the log's key signed: it was altered, or is of another log"}
+	// ErrUnrelated: an entry of an erasure's receipt is not of this erasure.
+	ErrUnrelated = &Refusal{"an entry in the log is not of this erasure, or names another statement"}
+	// ErrOverstated: a statement claims a level that its own findings do not bear.
+	ErrOverstated = &Refusal{"the statement claims more than its own findings bear"}
+	// ErrClaim: the claim is not the one that the receipt was made for.
+	ErrClaim = &Refusal{"the claim is not of this receipt"}
 )
 
 // refuse adds to a reason where it was found.

@@ -1,0 +1,350 @@
+package erasure
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/internal/seal"
+)
+
+// Deps are what a Service is made of. All but Log, Step, Lease and
+// MassLimit are required.
+type Deps struct {
+	Ledger  *consent.Ledger
+	Store   Store
+	Corpus  Corpus
+	Checker Checker
+	Vault   Vault
+	Tree    Log
+	Targets []Target
+	Steps   []Step
+	// Keys returns a tenant's keys; false when unknown.
+	Keys func(consent.TenantID) (Keys, bool)
+	Log  *slog.Logger
+	// MassLimit is how many people one key may have erased in a day without a
+	// second key's approval; 0: 1000.
+	MassLimit int
+	// Lease is for how long a job is this process's without a renewal, where
+	// other processes carry out erasures of the same tenants; 0: none do.
+	Lease time.Duration
+	// Step is called after every durable step of an erasure, by name, and
+	// before and after each step of the cascade. Tests kill the process there.
+	Step func(string)
+}
+
+const defaultMassLimit = 1000
+
+// archiveFor is how long evidence is kept: what the CCPA's regulations ask for
+// records of requests (24 months).
+const archiveFor = 2 * 365 * 24 * time.Hour
+
+// defaultDeadline holds where the policy names none.
+const defaultDeadline = 30 * 24 * time.Hour
+
+// A Service takes requests and carries them out.
+type Service struct {
+	Deps
+	wake chan struct{}
+	self [16]byte // of this process, as a holder of leases
+
+	mu      sync.Mutex
+	tenants []consent.TenantID
+	working map[string]bool // erasures in progress in this process
+	asked   map[askedBy][]consent.Time
+	alerted map[string]int
+}
+
+type askedBy struct {
+	tenant consent.TenantID
+	key    string
+}
+
+// NewService returns a service without tenants. Nothing is carried out before Run.
+func NewService(d Deps) *Service {
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+	if d.Step == nil {
+		d.Step = func(string) {}
+	}
+	if d.MassLimit == 0 {
+		d.MassLimit = defaultMassLimit
+	}
+	s := &Service{
+		Deps: d, wake: make(chan struct{}, 1), working: map[string]bool{},
+		asked: map[askedBy][]consent.Time{}, alerted: map[string]int{},
+	}
+	rand.Read(s.self[:])
+	return s
+}
+
+// Serve adds a tenant, whose open erasures Run goes on with.
+func (s *Service) Serve(t consent.TenantID) {
+	s.mu.Lock()
+	s.tenants = append(s.tenants, t)
+	s.mu.Unlock()
+	s.poke()
+}
+
+func (s *Service) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Service) keys(t consent.TenantID) (Keys, error) {
+	k, ok := s.Keys(t)
+	if !ok {
+		return Keys{}, consent.ErrUnknownTenant
+	}
+	return k, nil
+}
+
+// Request suppresses, and returns when that is durable: what is asked for is
+// unreachable then. The same again while it is open returns the open one. A
+// person whom nobody knows gets the same answer as anybody.
+func (s *Service) Request(ctx context.Context, t consent.TenantID, r Request) (Erasure, error) {
+	k, err := s.keys(t)
+	if err != nil {
+		return Erasure{}, err
+	}
+	regulation, within, err := s.Ledger.ErasureDeadline(ctx, t, r.Regulation, r.Jurisdiction, r.Subject)
+	if err != nil {
+		return Erasure{}, err
+	}
+	if within == 0 {
+		within = defaultDeadline
+	}
+	j := job{Scope: r.Scope, Regulation: regulation, Jurisdiction: r.Jurisdiction, By: r.By}
+	for _, target := range s.Targets {
+		j.Targets = append(j.Targets, TargetReport{Name: target.Name, Kind: target.Kind, Goal: target.Goal, Level: Unreachable})
+	}
+	switch r.Scope {
+	case ScopeSubject:
+		if r.Subject.IsZero() {
+			return Erasure{}, &InputError{"subject", "is required"}
+		}
+		num, err := s.Ledger.Find(ctx, t, r.Subject)
+		if err != nil {
+			return Erasure{}, err
+		}
+		if num != 0 {
+			if e, open, err := s.open(ctx, k, t, personName(k, num)); open || err != nil {
+				return e, err
+			}
+		}
+	case ScopeDocument, ScopeSource, ScopeCollection:
+		if j.Removal, err = s.Corpus.Resolve(ctx, t, r.Scope, r.Documents); err != nil {
+			return Erasure{}, err
+		}
+	case ScopeRetention:
+		j.Removal = consent.Removal{Expired: true}
+	default:
+		return Erasure{}, &InputError{"scope", "is not one of subject, document, source and collection"}
+	}
+	if r.Scope != ScopeSubject {
+		if e, open, err := s.open(ctx, k, t, removalName(k, r.Scope, &j.Removal)); open || err != nil {
+			return e, err
+		}
+	}
+	return s.suppress(ctx, k, t, r, j, within)
+}
+
+// open returns the open erasure of a name.
+func (s *Service) open(ctx context.Context, k Keys, t consent.TenantID, name [32]byte) (Erasure, bool, error) {
+	row, found, err := s.Store.OpenErasure(ctx, t, name)
+	if err != nil || !found {
+		return Erasure{}, false, err
+	}
+	e, err := s.show(ctx, k, t, &row)
+	return e, true, err
+}
+
+func (s *Service) suppress(ctx context.Context, k Keys, t consent.TenantID, r Request, j job, within time.Duration) (Erasure, error) {
+	id := "e" + strings.ToLower(rand.Text())[:20]
+	archive, err := json.Marshal(r.Evidence)
+	if err != nil {
+		return Erasure{}, err
+	}
+	var row consent.ErasureRow
+	wait := r.Scope == ScopeSubject && s.mass(ctx, k, t, r.By)
+	_, err = s.Ledger.Suppress(ctx, t, consent.Suppression{
+		Waits:   wait,
+		Subject: r.Subject, Removal: j.Removal, ID: id, Scope: string(r.Scope), Regulation: j.Regulation, Jurisdiction: r.Jurisdiction,
+		Job: func(at consent.Suppressed) (consent.ErasureRow, error) {
+			j := j
+			j.Subject, j.Key, j.At = at.Subject, at.Key, at.At
+			row = consent.ErasureRow{
+				ID: id, State: uint8(Suppressed), Open: true, Version: 1, Position: at.Position,
+				Created: at.At, Due: at.At + consent.Time(within), ArchiveUntil: at.At + consent.Time(archiveFor),
+				Archive: seal.Seal(k.Archive, archive, jobAAD(t, id, "archive")),
+			}
+			row.Name = removalName(k, j.Scope, &j.Removal)
+			if at.Subject != 0 {
+				row.Name = personName(k, at.Subject)
+			}
+			if wait {
+				row.State = uint8(Received)
+			}
+			var err error
+			row.Sealed, err = j.seal(k, t, id)
+			return row, err
+		},
+	})
+	if errors.Is(err, consent.ErrErasureOpen) { // somebody asked at the same time
+		e, open, err := s.open(ctx, k, t, row.Name)
+		if err == nil && !open {
+			err = consent.ErrErasureChanged
+		}
+		return e, err
+	}
+	if err != nil {
+		return Erasure{}, err
+	}
+	s.Step("erasure.suppressed") // a crash here leaves an open job: begun at the next start
+	s.poke()
+	return s.show(ctx, k, t, &row)
+}
+
+func personName(k Keys, num consent.SubjectNum) [32]byte {
+	return seal.MAC(k.Name, "assent erasure of a person", binary.BigEndian.AppendUint64(nil, uint64(num)))
+}
+
+func removalName(k Keys, s Scope, r *consent.Removal) [32]byte {
+	b := binary.BigEndian.AppendUint64(nil, uint64(r.Collection))
+	return seal.MAC(k.Name, "assent erasure of documents", []byte(s), append(append(b, r.Lookup[:]...), r.Source[:]...))
+}
+
+// claim is what shows, to whoever holds it, that a receipt is theirs.
+func claim(k Keys, id string) string {
+	c := seal.MAC(k.Claim, "assent erasure claim", []byte(id))
+	return base64.RawURLEncoding.EncodeToString(c[:])
+}
+
+// mass counts a person's erasure by a key, and reports whether there were so
+// many within a day that another key has to approve.
+func (s *Service) mass(ctx context.Context, k Keys, t consent.TenantID, by string) bool {
+	head, err := s.Ledger.Head(ctx, t)
+	if err != nil {
+		return true
+	}
+	const day = consent.Time(24 * time.Hour)
+	who := askedBy{t, by}
+	s.mu.Lock()
+	times, seeded := s.asked[who]
+	s.mu.Unlock()
+	if !seeded { // of before this process began
+		page := Page{After: Cursor{Created: head.Now - day}, Limit: s.MassLimit + 1}
+		rows, err := s.Store.Erasures(ctx, t, page)
+		if err != nil {
+			return true
+		}
+		for i := range rows {
+			if j, err := openJob(k, t, &rows[i]); err == nil && j.By == by && j.Scope == ScopeSubject {
+				times = append(times, rows[i].Created)
+			}
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now, seeded := s.asked[who]; seeded {
+		times = now
+	}
+	for len(times) > 0 && times[0] <= head.Now-day {
+		times = times[1:]
+	}
+	s.asked[who] = append(times, head.Now)
+	return len(times) >= s.MassLimit
+}
+
+// show opens a row for a reader.
+func (s *Service) show(ctx context.Context, k Keys, t consent.TenantID, row *consent.ErasureRow) (Erasure, error) {
+	j, err := openJob(k, t, row)
+	if err != nil {
+		return Erasure{}, err
+	}
+	head, err := s.Ledger.Head(ctx, t)
+	if err != nil {
+		return Erasure{}, err
+	}
+	return Erasure{
+		ID: row.ID, State: State(row.State), Level: j.level(), Scope: j.Scope, Position: row.Position, Created: row.Created,
+		Deadline: row.Due, Now: head.Now, Claim: claim(k, row.ID), Gathered: j.Gathered, Targets: j.Targets, Probes: j.Probes,
+		Attempts: j.Attempts,
+	}, nil
+}
+
+// Get returns one erasure; ErrNotFound.
+func (s *Service) Get(ctx context.Context, t consent.TenantID, id string) (Erasure, error) {
+	k, row, err := s.row(ctx, t, id)
+	if err != nil {
+		return Erasure{}, err
+	}
+	return s.show(ctx, k, t, &row)
+}
+
+func (s *Service) row(ctx context.Context, t consent.TenantID, id string) (Keys, consent.ErasureRow, error) {
+	k, err := s.keys(t)
+	if err != nil {
+		return k, consent.ErasureRow{}, err
+	}
+	row, found, err := s.Store.Erasure(ctx, t, id)
+	if err == nil && !found {
+		err = ErrNotFound
+	}
+	return k, row, err
+}
+
+// List returns a page of erasures.
+func (s *Service) List(ctx context.Context, t consent.TenantID, p Page) ([]Erasure, error) {
+	k, err := s.keys(t)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.Store.Erasures(ctx, t, p)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Erasure, len(rows))
+	for i := range rows {
+		if out[i], err = s.show(ctx, k, t, &rows[i]); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// Receipt returns the receipt of a completed erasure; ErrNoReceipt.
+func (s *Service) Receipt(ctx context.Context, t consent.TenantID, id string) ([]byte, error) {
+	_, row, err := s.row(ctx, t, id)
+	if err != nil {
+		return nil, err
+	}
+	if len(row.Receipt) == 0 {
+		return nil, ErrNoReceipt
+	}
+	return row.Receipt, nil
+}
+
+// Order returns an erasure as its steps see it.
+func (s *Service) Order(ctx context.Context, t consent.TenantID, id string) (Order, error) {
+	k, row, err := s.row(ctx, t, id)
+	if err != nil {
+		return Order{}, err
+	}
+	j, err := openJob(k, t, &row)
+	if err != nil {
+		return Order{}, err
+	}
+	return j.order(t, &row), nil
+}

@@ -1,0 +1,320 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/erasure"
+	"github.com/assent-gateway/assent/internal/embedded"
+	"github.com/assent-gateway/assent/internal/erasecheck"
+	"github.com/assent-gateway/assent/internal/seal"
+	"github.com/assent-gateway/assent/internal/translog"
+	"github.com/assent-gateway/assent/internal/vault"
+	"github.com/assent-gateway/assent/internal/weaviate"
+	"github.com/assent-gateway/assent/retrieval"
+)
+
+// erasureLease is for how long one of several gateways carries an erasure out
+// without saying that it still does.
+const erasureLease = time.Minute
+
+// wireErasure registers what an erasure reaches.
+func (g *Gateway) wireErasure() {
+	setup := g.setup()
+	var checker erasure.Checker = &erasecheck.Checker{
+		Setup: setup, Rows: g.db, People: g.db, Ledger: g.Ledger, Corpus: g.Retrieval, Probe: g.indexProbe(), Vault: probeVault{g.vault}, Copies: copies{g},
+	}
+	if g.cfg.WrapChecker != nil {
+		checker = g.cfg.WrapChecker(checker)
+	}
+	d := erasure.Deps{
+		Ledger: g.Ledger, Store: g.db, Corpus: namedCorpus{g}, Checker: checker, Vault: g.vault, Tree: receiptLog{g.Tree},
+		Targets: setup.Targets(), Steps: g.cascade(), Keys: g.vault.ErasureKeys, Log: g.cfg.Log, Step: g.cfg.Step, MassLimit: g.cfg.MassLimit,
+	}
+	if g.cfg.PostgresURL != "" {
+		d.Lease = erasureLease
+	}
+	g.Erasure = erasure.NewService(d)
+}
+
+// setup is where this gateway keeps what it has.
+func (g *Gateway) setup() erasecheck.Setup {
+	s := erasecheck.Setup{DataDir: g.cfg.DataDir, VaultDir: g.cfg.VaultDir}
+	if g.cfg.PostgresURL != "" {
+		s.DataDir, s.Index = "", erasecheck.InMemories
+	}
+	if g.cfg.VaultURL != "" {
+		s.VaultDir = ""
+	}
+	if g.index != nil {
+		s.Index = erasecheck.Outside
+	}
+	return s
+}
+
+// cascade is the graph of what is deleted.
+func (g *Gateway) cascade() []erasure.Step {
+	documents := erasure.Step{Name: "documents", Targets: []string{erasecheck.Catalogue, erasecheck.Index, erasecheck.RecordKeys}, Run: g.eraseDocuments}
+	last := []string{"documents", "person_row", "manifests"}
+	steps := []erasure.Step{
+		documents,
+		{Name: "manifests", Targets: []string{erasecheck.Manifests}, Run: g.eraseManifests},
+		{Name: "person_key", After: []string{"documents"}, Targets: []string{erasecheck.Person}, Run: g.erasePersonKey},
+		{Name: "person_row", After: []string{"person_key"}, Targets: []string{erasecheck.Person, erasecheck.Catalogue}, Run: g.erasePersonRow},
+	}
+	if g.index != nil {
+		steps = append(steps, erasure.Step{Name: "arrivals", After: []string{"documents"}, Targets: []string{erasecheck.Index}, Run: g.sweepArrivals})
+		last = append(last, "arrivals")
+	}
+	// Last: it takes from the files what the others deleted.
+	return append(steps, erasure.Step{Name: "files", After: last, Targets: []string{erasecheck.Catalogue, erasecheck.Person}, Run: g.purgeFiles})
+}
+
+// eraseManifests deletes the copies of training manifests that hold the person.
+// The rows that they held can still be told, so that whoever has a copy can
+// drop them.
+func (g *Gateway) eraseManifests(ctx context.Context, o erasure.Order) (map[string]uint64, bool, error) {
+	if o.Subject == 0 {
+		return nil, false, nil
+	}
+	rows, err := g.db.ManifestsOf(ctx, o.Tenant, o.Subject)
+	if err != nil {
+		return nil, false, err
+	}
+	erased := uint64(0)
+	for _, row := range rows {
+		if !row.Key.IsZero() {
+			erased++
+		}
+		// Also where the row says that it is done: a crash may have left files.
+		if err := g.Training.Erase(ctx, o.Tenant, row.ID); err != nil {
+			return nil, false, err
+		}
+	}
+	return map[string]uint64{erasecheck.Manifests: erased}, false, nil
+}
+
+// copies are the copies of training manifests as verification asks for them.
+type copies struct{ g *Gateway }
+
+func (c copies) CopiesOf(ctx context.Context, t consent.TenantID, num consent.SubjectNum) ([]erasecheck.Copy, error) {
+	rows, err := c.g.db.ManifestsOf(ctx, t, num)
+	out := make([]erasecheck.Copy, len(rows))
+	for i, row := range rows {
+		out[i] = erasecheck.Copy{ID: row.ID, Key: row.Key}
+	}
+	return out, err
+}
+
+func (c copies) Lying(id string) (bool, error) {
+	_, err := os.Lstat(filepath.Join(c.g.manifests, id, "files"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// sweepArrivals waits until whatever was on its way into the index outside when
+// the erasure was entered has arrived or never will, and takes it out.
+func (g *Gateway) sweepArrivals(ctx context.Context, o erasure.Order) (map[string]uint64, bool, error) {
+	head, err := g.Ledger.Head(ctx, o.Tenant)
+	if err != nil {
+		return nil, false, err
+	}
+	if by := retrieval.OutsideBy(o.At); head.Now <= by {
+		return nil, false, erasure.NotBefore(by)
+	}
+	if _, err := g.Retrieval.Sweep(ctx, o.Tenant); err != nil {
+		return nil, false, err
+	}
+	n, err := g.index.index.Reconcile(ctx, o.Tenant)
+	return map[string]uint64{erasecheck.Index: uint64(n)}, false, err
+}
+
+func (g *Gateway) eraseDocuments(ctx context.Context, o erasure.Order) (map[string]uint64, bool, error) {
+	e, more, err := g.Retrieval.Erase(ctx, o.Tenant, erasecheck.WhichOf(o))
+	return map[string]uint64{
+		erasecheck.Catalogue: uint64(e.Documents), erasecheck.Index: uint64(e.Passages), erasecheck.RecordKeys: uint64(e.Keys),
+	}, more, err
+}
+
+func (g *Gateway) erasePersonKey(_ context.Context, o erasure.Order) (map[string]uint64, bool, error) {
+	if o.Key.IsZero() {
+		return nil, false, nil
+	}
+	return nil, false, g.vault.Destroy(o.Key)
+}
+
+func (g *Gateway) erasePersonRow(ctx context.Context, o erasure.Order) (map[string]uint64, bool, error) {
+	if o.Subject == 0 {
+		return nil, false, nil
+	}
+	if err := g.Ledger.Scrub(ctx, o.Tenant, o.Subject, o.Key); err != nil {
+		return nil, false, err
+	}
+	return map[string]uint64{erasecheck.Person: 1}, false, g.db.Unlink(ctx, o.Tenant, o.Subject, o.Position)
+}
+
+func (g *Gateway) purgeFiles(ctx context.Context, _ erasure.Order) (map[string]uint64, bool, error) {
+	return nil, false, g.db.Purge(ctx)
+}
+
+// namedCorpus is the corpus as erasures know it.
+type namedCorpus struct{ g *Gateway }
+
+func (c namedCorpus) Resolve(ctx context.Context, t consent.TenantID, s erasure.Scope, d erasure.Documents) (consent.Removal, error) {
+	switch {
+	case s != erasure.ScopeSource && d.Collection == "":
+		return consent.Removal{}, &erasure.InputError{Field: "collection", Reason: "is required"}
+	case s == erasure.ScopeDocument && d.Document == "":
+		return consent.Removal{}, &erasure.InputError{Field: "document_id", Reason: "is required"}
+	case s == erasure.ScopeSource && d.Source == "":
+		return consent.Removal{}, &erasure.InputError{Field: "source", Reason: "is required"}
+	case s != erasure.ScopeDocument && d.Document != "":
+		return consent.Removal{}, &erasure.InputError{Field: "document_id", Reason: "does not go with the scope"}
+	case s != erasure.ScopeSource && d.Source != "":
+		return consent.Removal{}, &erasure.InputError{Field: "source", Reason: "does not go with the scope"}
+	}
+	w, err := c.g.Retrieval.Named(ctx, t, d.Collection, d.Document, d.Source)
+	return consent.Removal{Collection: int64(w.Collection), Lookup: w.Lookup, Source: w.Source}, err
+}
+
+func (c namedCorpus) Expired(ctx context.Context, t consent.TenantID, now consent.Time) (bool, error) {
+	head, err := c.g.Ledger.Head(ctx, t)
+	if err != nil {
+		return false, err
+	}
+	rows, err := c.g.db.Condemned(ctx, t, retrieval.Which{Before: head.Position + 1, ExpiredAt: now}, 1)
+	return len(rows) > 0, err
+}
+
+func (c namedCorpus) Orphans(ctx context.Context, t consent.TenantID, num consent.SubjectNum, before consent.Position) (bool, error) {
+	rows, err := c.g.db.Condemned(ctx, t, retrieval.Which{Before: before, Subject: num}, 1)
+	return len(rows) > 0, err
+}
+
+// indexProbe is the index as verification asks it.
+func (g *Gateway) indexProbe() erasecheck.IndexProbe {
+	if g.index != nil {
+		return outsideProbe{g.index.index}
+	}
+	return memoryProbe{g.local}
+}
+
+type memoryProbe struct{ x *embedded.Index }
+
+func (p memoryProbe) ProbeIndex(ctx context.Context, c retrieval.CollectionID, w erasecheck.Wanted) (erasecheck.Seen, error) {
+	t := p.x.Probe(ctx, c, embedded.Wanted{Docs: w.Docs, Vectors: w.Vectors, Codes: w.Codes, Terms: w.Terms})
+	return erasecheck.Seen{Documents: t.Documents, Nearest: t.Nearest, Terms: t.Terms, Residue: t.Residue, Looked: t.Looked}, nil
+}
+
+type outsideProbe struct{ x *weaviate.Index }
+
+func (p outsideProbe) ProbeIndex(ctx context.Context, c retrieval.CollectionID, w erasecheck.Wanted) (erasecheck.Seen, error) {
+	t, err := p.x.Probe(ctx, c, weaviate.Wanted{Docs: w.Docs, Person: w.Person, Vectors: w.Vectors})
+	return erasecheck.Seen{Documents: t.Documents, Nearest: t.Nearest, Residue: t.Strays, Looked: t.Looked}, err
+}
+
+// probeVault is the vault as verification asks it.
+type probeVault struct{ keeper }
+
+func (v probeVault) Key(ref seal.Ref) (seal.Key, error) { return v.keeper.Key(ref, nil) }
+
+func (v probeVault) Destroyed(ref seal.Ref) (erasure.Level, error) {
+	l, err := v.KeyDestroyed(context.Background(), ref)
+	if err != nil {
+		return erasure.Unreachable, err
+	}
+	return map[vault.Level]erasure.Level{vault.Held: erasure.Unreachable, vault.Absent: erasure.Absent, vault.Purged: erasure.Purged}[l], nil
+}
+
+// receiptLog is the transparency log as receipts need it.
+type receiptLog struct{ l *translog.Log }
+
+func (r receiptLog) Origin(t consent.TenantID) (string, error) { return r.l.Origin(t) }
+
+func (r receiptLog) Sign(t consent.TenantID, domain string, msg []byte) ([]byte, error) {
+	return r.l.Sign(t, domain, msg)
+}
+
+func (r receiptLog) Prove(ctx context.Context, t consent.TenantID, positions []consent.Position) ([]erasure.Proof, []byte, error) {
+	proofs, err := r.l.Prove(ctx, t, positions)
+	if err != nil {
+		return nil, nil, err
+	}
+	out := make([]erasure.Proof, len(proofs))
+	for i, p := range proofs {
+		out[i] = erasure.Proof{Index: p.Index, Entry: p.Entry, Hashes: p.Hashes}
+	}
+	return out, proofs[0].Checkpoint, nil
+}
+
+// runErasures carries erasures out until stopErasure.
+func (g *Gateway) runErasures() {
+	if g.cfg.ErasuresByHand {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	g.stopErasure = func() {
+		cancel()
+		<-done
+	}
+	go func() {
+		defer close(done)
+		_ = g.Erasure.Run(ctx) // nil, when ctx ends
+	}()
+}
+
+// tidyErasures removes what a crash left of verifications: controls, and probe
+// material whose erasure is not open any more (its key is wiped already).
+func (g *Gateway) tidyErasures(ctx context.Context) error {
+	setup := g.setup()
+	for _, dir := range []string{setup.DataDir, setup.VaultDir} {
+		if dir == "" {
+			continue
+		}
+		if err := erasecheck.Tidy(dir); err != nil {
+			return err
+		}
+	}
+	ids, err := g.vault.Probes()
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	tenants, err := g.db.Tenants(ctx)
+	if err != nil {
+		return err
+	}
+	var open []string
+	for _, t := range tenants {
+		p := erasure.Page{OpenOnly: true, Limit: 1000}
+		for {
+			rows, err := g.db.Erasures(ctx, t.ID, p)
+			if err != nil {
+				return err
+			}
+			for _, r := range rows {
+				open = append(open, r.ID)
+			}
+			if len(rows) < p.Limit {
+				break
+			}
+			p.After = erasure.Cursor{Created: rows[len(rows)-1].Created, ID: rows[len(rows)-1].ID}
+		}
+	}
+	for _, id := range ids {
+		if !slices.Contains(open, id) {
+			if err := g.vault.DropProbe(id); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,272 @@
+package retrieval
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/internal/seal"
+)
+
+// pieceOf is a document as an erasure's entry knows it.
+func pieceOf(r *DocRow) consent.Piece {
+	return consent.Piece{Collection: int64(r.Collection), Lookup: r.Lookup, Source: r.Source, DecidedAt: r.DecidedAt}
+}
+
+// Erased counts what one call of Erase took away.
+type Erased struct{ Documents, Passages, Keys int }
+
+// eraseBatch is how many documents one call of Erase takes away.
+const eraseBatch = 500
+
+// Erase takes condemned documents away, a batch at a time: out of
+// an index in memory, then their rows and parts, then their keys, then out of an
+// index outside. It reports whether there may be more. A crash leaves rows that
+// are condemned still, or keys that no row names, which the next start wipes, or
+// debts, which are paid by the next call that finds nothing.
+func (s *Service) Erase(ctx context.Context, t consent.TenantID, w Which) (Erased, bool, error) {
+	retired, more, err := s.retire(ctx, t, w)
+	if err != nil {
+		return Erased{}, false, err
+	}
+	if len(retired) == 0 {
+		if !more && s.Outside != nil { // perhaps the repeat of one that left objects
+			_, err = s.Sweep(ctx, t)
+		}
+		return Erased{}, more, err
+	}
+	out := Erased{Documents: len(retired), Keys: len(keysOf(retired))}
+	for _, r := range retired {
+		out.Passages += int(r.Passages)
+	}
+	if s.Outside != nil { // with no lock held
+		for c, nums := range byCollection(retired) {
+			if err := s.withdraw(ctx, t, c, nums); err != nil {
+				return out, false, err
+			}
+		}
+	}
+	return out, more, nil
+}
+
+// retire ends a batch of condemned versions, takes them out of an index in
+// memory and destroys their keys.
+func (s *Service) retire(ctx context.Context, t consent.TenantID, w Which) (retired []DocRow, more bool, err error) {
+	sh, err := s.shelf(ctx, t)
+	if err != nil {
+		return nil, false, err
+	}
+	// Under the same lock as an ingest's commit and its application: what was
+	// committed is in the index, or not yet committed.
+	sh.intake.Lock()
+	defer sh.intake.Unlock()
+	rows, err := s.Condemning.Condemned(ctx, t, w, eraseBatch)
+	if err != nil {
+		return nil, false, err
+	}
+	if len(rows) == 0 { // perhaps the repeat of one that left keys
+		return nil, false, s.destroyNow(nil)
+	}
+	if s.Outside == nil && s.Feed == nil { // first, so that rows are left to repeat by
+		for c, nums := range byCollection(rows) {
+			if err := s.Index.Apply(ctx, c, Change{Remove: nums}); err != nil {
+				return nil, false, err
+			}
+		}
+	}
+	head, retired, err := s.Catalogue.Commit(ctx, t, nil, func(consent.Head) (Intake, error) {
+		return Intake{Retire: numsOf(rows), Outside: s.Outside != nil}, nil
+	})
+	if errors.Is(err, ErrConflict) { // another gateway was faster with one of them
+		return nil, true, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	s.Step("erase.committed") // a crash here: the rows are gone, the keys are wiped at the next start
+	if s.Feed != nil {
+		if err := s.apply(ctx, t, sh, head, 0, Change{}); err != nil {
+			return nil, false, err // the next call that follows the corpus takes them out
+		}
+	}
+	return retired, len(rows) == eraseBatch, s.destroyNow(keysOf(retired))
+}
+
+func byCollection(rows []DocRow) map[CollectionID][]DocNum {
+	out := map[CollectionID][]DocNum{}
+	for _, r := range rows {
+		out[r.Collection] = append(out[r.Collection], r.Num)
+	}
+	return out
+}
+
+// A Specimen is a document as it lies there, before it is erased.
+type Specimen struct {
+	Row      DocRow
+	Meta     DocMeta // zero when it does not open
+	Opened   bool
+	AAD      []byte // that Row.Sealed is bound to
+	Passages []SpecimenPassage
+}
+
+// A SpecimenPassage is a passage as it lies there; Head and Body are zero when
+// it does not open.
+type SpecimenPassage struct {
+	Ref        PassageRef
+	SealedHead []byte
+	SealedBody []byte
+	Head       Head
+	Body       Body
+	Opened     bool
+}
+
+// gatherBatch is how many documents Gather reads at a time.
+const gatherBatch = 200
+
+// Gather calls f with every condemned document, as it lies there and opened as
+// far as it opens. It changes nothing.
+func (s *Service) Gather(ctx context.Context, t consent.TenantID, w Which, f func(*Specimen) error) error {
+	for {
+		rows, err := s.Condemning.Condemned(ctx, t, w, gatherBatch)
+		if err != nil {
+			return err
+		}
+		specimens, err := s.specimens(ctx, t, rows)
+		if err != nil {
+			return err
+		}
+		for i := range specimens {
+			if err := f(&specimens[i]); err != nil {
+				return err
+			}
+			w.After = max(w.After, specimens[i].Row.From)
+		}
+		if len(rows) < gatherBatch {
+			return nil
+		}
+	}
+}
+
+func (s *Service) specimens(ctx context.Context, t consent.TenantID, rows []DocRow) ([]Specimen, error) {
+	var refs []PassageRef
+	for _, r := range rows {
+		for n := range r.Passages {
+			refs = append(refs, PassageRef{r.Num, n})
+		}
+	}
+	heads, err := s.Condemning.Heads(ctx, t, refs)
+	if err != nil {
+		return nil, err
+	}
+	bodies, err := s.Catalogue.Bodies(ctx, t, refs)
+	if err != nil {
+		return nil, err
+	}
+	sealed := map[PassageRef]*SpecimenPassage{}
+	at := func(ref PassageRef) *SpecimenPassage {
+		if sealed[ref] == nil {
+			sealed[ref] = &SpecimenPassage{Ref: ref}
+		}
+		return sealed[ref]
+	}
+	for _, h := range heads {
+		at(h.Ref).SealedHead = h.Sealed
+	}
+	for _, b := range bodies {
+		at(b.Ref).SealedBody = b.Sealed
+	}
+	out := make([]Specimen, len(rows))
+	for i, r := range rows {
+		out[i].Row, out[i].AAD = r, metaAAD(t, &r)
+		o, err := s.open(ctx, t, r)
+		if err != nil && !closed(err) {
+			return nil, err
+		}
+		if err == nil {
+			out[i].Meta, out[i].Opened = o.meta, true
+		}
+		for n := range r.Passages {
+			p := sealed[PassageRef{r.Num, n}]
+			if p == nil {
+				continue
+			}
+			if o != nil {
+				h, headErr := s.openHead(t, o, PartRow{p.Ref, p.SealedHead})
+				b, bodyErr := s.openBody(t, o, PartRow{p.Ref, p.SealedBody})
+				if headErr == nil && bodyErr == nil {
+					p.Head, p.Body, p.Opened = h, b, true
+				}
+			}
+			out[i].Passages = append(out[i].Passages, *p)
+		}
+	}
+	return out, nil
+}
+
+// Named says what a client's names of documents are in the catalogue. A
+// collection that is not there has the number of none.
+func (s *Service) Named(ctx context.Context, t consent.TenantID, collection, document, source string) (Which, error) {
+	k, err := s.keys(t)
+	if err != nil {
+		return Which{}, err
+	}
+	w := Which{}
+	if collection != "" {
+		col, err := s.collection(ctx, Caller{Tenant: t}, collection)
+		switch {
+		case errors.Is(err, ErrNotFound):
+			w.Collection = -1
+		case err != nil:
+			return Which{}, err
+		default:
+			w.Collection = col.ID
+		}
+	}
+	if document != "" {
+		w.Lookup = s.docLookup(k, w.Collection, document)
+	}
+	if source != "" {
+		w.Source = seal.MAC(k.Catalogue, "assent source", []byte(source))
+	}
+	return w, nil
+}
+
+// Strays compares what the index holds of documents with the catalogue, and
+// takes out what has no live row. It returns how many there were.
+func (s *Service) Strays(ctx context.Context, t consent.TenantID, c CollectionID, held []DocNum) (int, error) {
+	sh, err := s.shelf(ctx, t)
+	if err != nil {
+		return 0, err
+	}
+	strays := 0
+	for part := range slices.Chunk(held, 1000) {
+		err := func() error {
+			sh.intake.Lock()
+			defer sh.intake.Unlock()
+			rows, err := s.Catalogue.Docs(ctx, t, part)
+			if err != nil {
+				return err
+			}
+			live := make(map[DocNum]bool, len(rows))
+			for _, r := range rows {
+				live[r.Num] = r.Collection == c
+			}
+			var ch Change
+			for _, num := range part {
+				if !live[num] {
+					ch.Remove = append(ch.Remove, num)
+				}
+			}
+			strays += len(ch.Remove)
+			if len(ch.Remove) == 0 {
+				return nil
+			}
+			return s.Index.Apply(ctx, c, ch)
+		}()
+		if err != nil {
+			return strays, err
+		}
+	}
+	return strays, nil
+}
