@@ -84,7 +84,7 @@ func TestTheErasedStayErasedAfterARestore(t *testing.T) {
 	entries := allEntries(t, g)
 	g.Close()
 
-	(&site{t, root, dir}).putDataBack()
+	(&site{t: t, root: root, dir: dir}).putDataBack()
 	g = openGateway(t, cfg)
 	if err := g.Ready(ctx); consent.Why(err) != consent.Why(consent.ErrBehindJournal) {
 		t.Errorf("ready before the replay: %v", err)
