@@ -87,7 +87,7 @@ var onlyIn = map[string]string{
 	"internal/httpapi":      "internal/gateway cmd/assent",
 	"internal/localembed":   "internal/gateway",
 	"internal/openaiembed":  "internal/gateway cmd/assent",
-	"internal/postgres":     "internal/gateway internal/pgvault",
+	"internal/postgres":     "internal/gateway internal/pgvault cmd/assent",
 	"internal/sqlite":       "internal/gateway internal/testledger",
 	"internal/testpg":       "",
 	"internal/telemetry":    "internal/gateway cmd/assent",
