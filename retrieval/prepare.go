@@ -181,6 +181,7 @@ func (in *intake) pin(ctx context.Context, jobs []*job) error {
 	col := *cur
 	col.Embedder, col.Analyser = chosen.Embedder, chosen.Analyser
 	if err := in.saveCollection(ctx, in.caller.Tenant, sh, col, was); err != nil {
+		in.col = cur // the choice is not the collection's: it is made again
 		return err
 	}
 	in.col = &col

@@ -88,11 +88,11 @@ func (s *said) check(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	defer g.Close()
-	s.checkGateway(t, g)
+	s.slots(t, g, s.checkGateway(t, g))
 }
 
 // checkGateway compares what a gateway says with what was acknowledged.
-func (s *said) checkGateway(t *testing.T, g *gateway.Gateway) {
+func (s *said) checkGateway(t *testing.T, g *gateway.Gateway) (documents int) {
 	t.Helper()
 	if err := g.Ready(t.Context()); err != nil {
 		t.Fatal(err)
@@ -126,8 +126,8 @@ func (s *said) checkGateway(t *testing.T, g *gateway.Gateway) {
 			t.Errorf("document %s by id: %v", id, err)
 		}
 	}
-	s.slots(t, g, len(found))
 	s.settle(t, g)
+	return len(found)
 }
 
 // slots counts the keys in use: one for every person and every document there
