@@ -137,8 +137,7 @@ func (f *finder) near(ctx context.Context, k int) ([]*candidate, error) {
 		if err != nil {
 			return nil, err
 		}
-		if f.missing && rounds < maxRounds {
-			rounds++
+		if f.overtaken(ctx, &rounds) {
 			continue
 		}
 		sortByScore(best)
@@ -146,7 +145,10 @@ func (f *finder) near(ctx context.Context, k int) ([]*candidate, error) {
 		case len(hits) < limit && len(best) >= k: // all that the store has for it
 			return best[:k], nil
 		case len(hits) < limit:
-			return f.exhaust(ctx, best, k)
+			if best, err = f.exhaust(ctx, best, k); err == nil && f.overtaken(ctx, &rounds) {
+				continue
+			}
+			return best, err
 		case len(best) >= k && best[k-1].score > hits[len(hits)-1].score+rounding:
 			return best[:k], nil
 		case limit == most:
@@ -154,6 +156,21 @@ func (f *finder) near(ctx context.Context, k int) ([]*candidate, error) {
 		}
 		limit = min(limit*4, most)
 	}
+}
+
+// overtaken reports whether the store must be asked again, because a row that
+// one of its hits needs had gone: what replaced it may have come after the store
+// answered. When that happens too often, the answer says that it may lack something.
+func (f *finder) overtaken(ctx context.Context, rounds *int) bool {
+	if !f.missing {
+		return false
+	}
+	if *rounds == maxRounds {
+		retrieval.Overtaken(ctx)
+		return false
+	}
+	*rounds++
+	return true
 }
 
 // rounding is more than the store's float32 arithmetic errs by: what it did not
@@ -188,22 +205,36 @@ func (f *finder) exhaust(ctx context.Context, best []*candidate, k int) ([]*cand
 }
 
 // scan ranks everything that the gateway itself has: when the store's lists are
-// too short to tell. It reads every body of the collection.
+// too short to tell. It reads every body of the collection, and begins anew when
+// one goes meanwhile.
 func (f *finder) scan(ctx context.Context, k int) ([]*candidate, error) {
-	var best []*candidate
-	err := f.x.source.EachKnown(ctx, f.c.id, func(ps []retrieval.IndexPassage) error {
-		best = append(best, f.weigh(ps, nil)...)
-		if len(best) > 4*k+1000 {
-			sortByScore(best)
-			best = best[:k]
+	gone := map[retrieval.PassageRef]bool{}
+	for rounds := 0; ; {
+		f.missing = false
+		var best []*candidate
+		went := false
+		err := f.x.source.EachKnown(ctx, f.c.id, func(ps []retrieval.IndexPassage) error {
+			for i := range ps {
+				if ps[i].Vector == nil && !gone[ps[i].Head.Ref] {
+					gone[ps[i].Head.Ref], went = true, true
+				}
+			}
+			best = append(best, f.weigh(ps, nil)...)
+			if len(best) > 4*k+1000 {
+				sortByScore(best)
+				best = best[:k]
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
+		if f.missing = went; f.overtaken(ctx, &rounds) {
+			continue
+		}
+		sortByScore(best)
+		return best[:min(k, len(best))], nil
 	}
-	sortByScore(best)
-	return best[:min(k, len(best))], nil
 }
 
 // words returns the k best by the store's keywords, in its order.
@@ -221,8 +252,7 @@ func (f *finder) words(ctx context.Context, k int) ([]*candidate, error) {
 		if err != nil {
 			return nil, err
 		}
-		if f.missing && rounds < maxRounds {
-			rounds++
+		if f.overtaken(ctx, &rounds) {
 			continue
 		}
 		if len(best) >= k || len(hits) < limit || limit == most {
