@@ -31,7 +31,7 @@ func TestReplacementInWeaviateIsNeverBothNorNeither(t *testing.T) {
 	for from := 0; from < n; from += batch {
 		put(t, a, caller, "a", version(0, from)...)
 	}
-	ctx, stop := context.WithTimeout(t.Context(), 4*time.Second)
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute) // or as soon as it says enough
 	defer stop()
 	var wg sync.WaitGroup
 	var degraded, whole, replaced atomic.Int64
@@ -57,7 +57,9 @@ func TestReplacementInWeaviateIsNeverBothNorNeither(t *testing.T) {
 					degraded.Add(1)
 					continue
 				}
-				whole.Add(1)
+				if whole.Add(1) >= 300 && replaced.Load() >= 200 {
+					stop()
+				}
 				ids := map[string]bool{}
 				for _, h := range got.Hits {
 					ids[h.DocumentID] = true
@@ -71,7 +73,7 @@ func TestReplacementInWeaviateIsNeverBothNorNeither(t *testing.T) {
 	}
 	wg.Wait()
 	t.Logf("%d replaced, %d whole answers, %d degraded", replaced.Load(), whole.Load(), degraded.Load())
-	if whole.Load() < 10 {
-		t.Error("hardly any answer was whole: it says little")
+	if whole.Load() == 0 || replaced.Load() < 2*n {
+		t.Error("it says nothing")
 	}
 }

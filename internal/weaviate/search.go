@@ -68,6 +68,7 @@ type candidate struct {
 	doc   string
 	score float64
 	ok    bool
+	gone  bool // it had no live row, or did not open
 }
 
 // A finder is one search.
@@ -322,7 +323,9 @@ func (f *finder) judge(ctx context.Context, hits []hit) ([]*candidate, error) {
 		case !met[ref]:
 			met[ref] = true
 			refs = append(refs, ref)
-			if f.seen[ref] == nil {
+			// One without a row is looked up at every asking: it may be on its
+			// way in, and by the next asking alone what there is of its document.
+			if f.seen[ref] == nil || f.seen[ref].gone {
 				fresh = append(fresh, ref)
 			}
 		}
@@ -361,14 +364,17 @@ func (f *finder) weigh(ps []retrieval.IndexPassage, refs []retrieval.PassageRef)
 	for i := range ps {
 		p := &ps[i]
 		c := &candidate{doc: p.Head.DocID, ref: p.Head.Ref}
+		met := false
 		if refs != nil {
 			c.ref = refs[i]
+			met = f.seen[c.ref] != nil
 			f.seen[c.ref] = c
 		}
 		why := reasons
 		switch {
 		case len(p.Vector) != f.c.shape.Dimensions:
-			why, f.missing = Gone, true
+			why, c.gone = Gone, true
+			f.missing = f.missing || !met
 		case !ok[i]:
 			why = Refused
 		case !f.q.Admits(p, f.p.Now()):
@@ -379,7 +385,7 @@ func (f *finder) weigh(ps []retrieval.IndexPassage, refs []retrieval.PassageRef)
 			f.seen[c.ref] = c
 			out = append(out, c)
 		}
-		if why != reasons && refs != nil {
+		if why != reasons && refs != nil && !met {
 			f.fell[why]++
 		}
 	}
