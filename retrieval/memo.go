@@ -14,6 +14,8 @@ type memo struct {
 	mu     sync.Mutex
 	opened map[DocNum]*opened
 	bodies map[PassageRef]*Body
+
+	overtaken bool
 }
 
 type memoKey struct{}
@@ -59,4 +61,24 @@ func (m *memo) body(ref PassageRef) *Body {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.bodies[ref]
+}
+
+// Overtaken is how an index outside says, of the search that ctx is for, that
+// rows changed under it again and again: what it returns may lack some, and the
+// answer must not claim to be whole.
+func Overtaken(ctx context.Context) {
+	if m := memoOf(ctx); m != nil {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.overtaken = true
+	}
+}
+
+func (m *memo) wasOvertaken() bool {
+	if m == nil {
+		return false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.overtaken
 }

@@ -284,6 +284,7 @@ func numsOf(rows []DocRow) []DocNum {
 
 // EachKnown calls f with everything that Known would say of a collection, some
 // passages at a time, in any order: an exact scan of what the gateway itself has.
+// Of one that went since the scan began, or does not open, there is Head.Ref alone.
 func (s *Service) EachKnown(ctx context.Context, c CollectionID, f func([]IndexPassage) error) error {
 	t, ok := s.home(c)
 	if !ok {
@@ -296,8 +297,11 @@ func (s *Service) EachKnown(ctx context.Context, c CollectionID, f func([]IndexP
 		if err != nil {
 			return err
 		}
+		for i := range known {
+			known[i].Head.Ref = refs[i]
+		}
 		refs = refs[:0]
-		return f(slices.DeleteFunc(known, func(p IndexPassage) bool { return p.Vector == nil }))
+		return f(known)
 	}
 	err := s.Catalogue.Live(ctx, t, func(row DocRow, _ []PartRow) error {
 		if row.Collection != c {

@@ -96,10 +96,11 @@ func (s *Service) round(ctx context.Context, c Caller, col *Collection, permit c
 	}
 	p := &answer.Privacy
 	p.Position, p.PolicyDigest, p.CompletenessReason = g.ruling.Position, g.ruling.PolicyDigest, ""
+	overtaken := memoOf(ctx).wasOvertaken()
 	switch {
-	case len(answer.Hits) == q.K:
+	case len(answer.Hits) == q.K && !overtaken:
 		p.Completeness = Complete
-	case len(answer.Hits) == len(found):
+	case len(answer.Hits) == len(found) && !overtaken:
 		p.Completeness = Short
 	default:
 		p.Completeness, p.CompletenessReason = Degraded, "changed_during_search"

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	yaml "github.com/oasdiff/yaml3"
+
+	"github.com/assent-gateway/assent/internal/testweaviate"
 )
 
 // What the files in deploy set is what serve knows and takes.
@@ -92,5 +94,57 @@ func takes(t *testing.T, who string, env map[string]string) {
 	}
 	if _, err := load(env); err != nil && !unbuilt {
 		t.Errorf("%s: serve refuses its settings: %v", who, err)
+	}
+}
+
+// A Weaviate that is set up as compose.yaml does it is one that a gateway takes,
+// and a search and an insert work with the key alone.
+func TestAGatewayTakesTheWeaviateOfTheComposeFile(t *testing.T) {
+	t.Parallel()
+	var file struct {
+		Services map[string]struct{ Environment map[string]string }
+	}
+	b, err := os.ReadFile(filepath.Join("..", "..", "deploy", "compose.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal(b, &file); err != nil {
+		t.Fatal(err)
+	}
+	settings := []string{"AUTOSCHEMA_ENABLED=true"} // the server's own default
+	for name, v := range file.Services["weaviate"].Environment {
+		if name != "PERSISTENCE_DATA_PATH" && name != "CLUSTER_HOSTNAME" {
+			settings = append(settings, name+"="+v)
+		}
+	}
+	w := testweaviate.Start(t, append(settings, "AUTHENTICATION_APIKEY_ALLOWED_KEYS=hush-hush")...)
+	env := map[string]string{
+		"ASSENT_ADDR": "127.0.0.1:0", "ASSENT_DATA": filepath.Join(t.TempDir(), "data"),
+		"ASSENT_WEAVIATE_URL": w.URL(), "ASSENT_WEAVIATE_GRPC": w.GRPC(), "ASSENT_WEAVIATE_API_KEY": "hush-hush",
+	}
+	s, err := serveWith(t, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(stdin string, args ...string) string {
+		t.Helper()
+		got := assentWith(t, map[string]string{"ASSENT_URL": s.url, "ASSENT_DATA": env["ASSENT_DATA"]}, strings.NewReader(stdin), args...)
+		if got.status != 0 {
+			t.Fatalf("%v: %+v", args, got)
+		}
+		return got.out
+	}
+	at("", "consent", "grant", "ada", "embedding_v1.0", "rag_retrieval_v1.0")
+	at(`{"id":"a","owners":["ada"],"text":"The printer is on fire."}`, "ingest", "--collection", "mails", "-")
+	if out := at("", "search", "--collection", "mails", "printer"); !strings.Contains(out, "  a\n") {
+		t.Error(out)
+	}
+	if err := s.stop(); err != nil {
+		t.Error(err)
+	}
+	delete(env, "ASSENT_WEAVIATE_API_KEY")
+	if s, err := serveWith(t, env); err == nil {
+		_ = s.stop()
+		t.Error("it serves without the key")
 	}
 }

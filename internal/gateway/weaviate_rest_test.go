@@ -1,6 +1,8 @@
 package gateway_test
 
 import (
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -27,7 +29,7 @@ func TestWhatRestsInWeaviate(t *testing.T) {
 		makeCollection(t, g, collection, retrieval.Spec{Filterable: []string{"lang"}, Keyword: keyword})
 		for i := range 20 {
 			put(t, g, caller, collection, retrieval.Document{
-				ID: fmt.Sprint("markeddocument", i), Title: "markedtitle", Text: "markedtext about the server", Owners: people(t, "markedada"),
+				ID: fmt.Sprint("markeddocument", i), Title: "markedtitle", Text: "markedtext about the server", Owners: people(t, "markedada"), Mentions: people(t, "markedmention"),
 				Source: "markedsource", Metadata: map[string]retrieval.Value{"lang": retrieval.StringValue("en"), "note": retrieval.StringValue("markednote")},
 				Visibility: retrieval.Visibility{Level: retrieval.Listed, Users: people(t, "markeduser"), Groups: []string{"markedgroup"}},
 			})
@@ -36,8 +38,11 @@ func TestWhatRestsInWeaviate(t *testing.T) {
 	scan := func() []string {
 		s.Kill()
 		needles := map[string][]byte{}
-		for _, word := range []string{"ada", "document", "title", "text", "source", "note", "user", "group"} {
-			needles[word] = []byte("marked" + word)
+		for _, word := range []string{"ada", "document", "title", "text", "source", "note", "user", "group", "mention"} {
+			mark := []byte("marked" + word)
+			needles[word] = mark
+			needles[word+" in hex"] = []byte(hex.EncodeToString(mark))
+			needles[word+" in base64"] = []byte(base64.StdEncoding.EncodeToString(mark)[:len(mark)])
 		}
 		found := scanFiles(t, s.Data(), needles)
 		must(t, s.Restart())

@@ -51,6 +51,7 @@ type Options struct {
 // A Source is what the gateway itself knows of passages: retrieval.Service.
 type Source interface {
 	Known(ctx context.Context, c retrieval.CollectionID, refs []retrieval.PassageRef) ([]retrieval.IndexPassage, error)
+	// EachKnown gives one that went meanwhile, or does not open, without a Vector.
 	EachKnown(ctx context.Context, c retrieval.CollectionID, f func([]retrieval.IndexPassage) error) error
 	// Refresh makes the index know a tenant's collections as they are now: one
 	// that another gateway dropped has no class to work in.

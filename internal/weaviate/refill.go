@@ -31,6 +31,7 @@ func (x *Index) Refill(ctx context.Context, id retrieval.CollectionID, passages 
 		return 0, err
 	}
 	err = x.source.EachKnown(ctx, id, func(ps []retrieval.IndexPassage) error {
+		ps = slices.DeleteFunc(ps, func(p retrieval.IndexPassage) bool { return p.Vector == nil })
 		return x.server.insert(ctx, c, ps)
 	})
 	x.applier.wake()
@@ -55,7 +56,7 @@ func (x *Index) lacking(ctx context.Context, c *collection) (n int, err error) {
 	var suspects []retrieval.PassageRef
 	err = x.source.EachKnown(ctx, c.id, func(ps []retrieval.IndexPassage) error {
 		for i := range ps {
-			if _, ok := there[ps[i].Head.Ref]; !ok {
+			if _, ok := there[ps[i].Head.Ref]; !ok && ps[i].Vector != nil {
 				suspects = append(suspects, ps[i].Head.Ref)
 			}
 		}

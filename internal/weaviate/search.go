@@ -68,6 +68,7 @@ type candidate struct {
 	doc   string
 	score float64
 	ok    bool
+	gone  bool // it had no live row, or did not open
 }
 
 // A finder is one search.
@@ -137,8 +138,7 @@ func (f *finder) near(ctx context.Context, k int) ([]*candidate, error) {
 		if err != nil {
 			return nil, err
 		}
-		if f.missing && rounds < maxRounds {
-			rounds++
+		if f.overtaken(ctx, &rounds) {
 			continue
 		}
 		sortByScore(best)
@@ -146,7 +146,10 @@ func (f *finder) near(ctx context.Context, k int) ([]*candidate, error) {
 		case len(hits) < limit && len(best) >= k: // all that the store has for it
 			return best[:k], nil
 		case len(hits) < limit:
-			return f.exhaust(ctx, best, k)
+			if best, err = f.exhaust(ctx, best, k); err == nil && f.overtaken(ctx, &rounds) {
+				continue
+			}
+			return best, err
 		case len(best) >= k && best[k-1].score > hits[len(hits)-1].score+rounding:
 			return best[:k], nil
 		case limit == most:
@@ -154,6 +157,21 @@ func (f *finder) near(ctx context.Context, k int) ([]*candidate, error) {
 		}
 		limit = min(limit*4, most)
 	}
+}
+
+// overtaken reports whether the store must be asked again, because a row that
+// one of its hits needs had gone: what replaced it may have come after the store
+// answered. When that happens too often, the answer says that it may lack something.
+func (f *finder) overtaken(ctx context.Context, rounds *int) bool {
+	if !f.missing {
+		return false
+	}
+	if *rounds == maxRounds {
+		retrieval.Overtaken(ctx)
+		return false
+	}
+	*rounds++
+	return true
 }
 
 // rounding is more than the store's float32 arithmetic errs by: what it did not
@@ -188,22 +206,36 @@ func (f *finder) exhaust(ctx context.Context, best []*candidate, k int) ([]*cand
 }
 
 // scan ranks everything that the gateway itself has: when the store's lists are
-// too short to tell. It reads every body of the collection.
+// too short to tell. It reads every body of the collection, and begins anew when
+// one goes meanwhile.
 func (f *finder) scan(ctx context.Context, k int) ([]*candidate, error) {
-	var best []*candidate
-	err := f.x.source.EachKnown(ctx, f.c.id, func(ps []retrieval.IndexPassage) error {
-		best = append(best, f.weigh(ps, nil)...)
-		if len(best) > 4*k+1000 {
-			sortByScore(best)
-			best = best[:k]
+	gone := map[retrieval.PassageRef]bool{}
+	for rounds := 0; ; {
+		f.missing = false
+		var best []*candidate
+		went := false
+		err := f.x.source.EachKnown(ctx, f.c.id, func(ps []retrieval.IndexPassage) error {
+			for i := range ps {
+				if ps[i].Vector == nil && !gone[ps[i].Head.Ref] {
+					gone[ps[i].Head.Ref], went = true, true
+				}
+			}
+			best = append(best, f.weigh(ps, nil)...)
+			if len(best) > 4*k+1000 {
+				sortByScore(best)
+				best = best[:k]
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
+		if f.missing = went; f.overtaken(ctx, &rounds) {
+			continue
+		}
+		sortByScore(best)
+		return best[:min(k, len(best))], nil
 	}
-	sortByScore(best)
-	return best[:min(k, len(best))], nil
 }
 
 // words returns the k best by the store's keywords, in its order.
@@ -221,8 +253,7 @@ func (f *finder) words(ctx context.Context, k int) ([]*candidate, error) {
 		if err != nil {
 			return nil, err
 		}
-		if f.missing && rounds < maxRounds {
-			rounds++
+		if f.overtaken(ctx, &rounds) {
 			continue
 		}
 		if len(best) >= k || len(hits) < limit || limit == most {
@@ -292,7 +323,9 @@ func (f *finder) judge(ctx context.Context, hits []hit) ([]*candidate, error) {
 		case !met[ref]:
 			met[ref] = true
 			refs = append(refs, ref)
-			if f.seen[ref] == nil {
+			// One without a row is looked up at every asking: it may be on its
+			// way in, and by the next asking alone what there is of its document.
+			if f.seen[ref] == nil || f.seen[ref].gone {
 				fresh = append(fresh, ref)
 			}
 		}
@@ -331,14 +364,17 @@ func (f *finder) weigh(ps []retrieval.IndexPassage, refs []retrieval.PassageRef)
 	for i := range ps {
 		p := &ps[i]
 		c := &candidate{doc: p.Head.DocID, ref: p.Head.Ref}
+		met := false
 		if refs != nil {
 			c.ref = refs[i]
+			met = f.seen[c.ref] != nil
 			f.seen[c.ref] = c
 		}
 		why := reasons
 		switch {
 		case len(p.Vector) != f.c.shape.Dimensions:
-			why, f.missing = Gone, true
+			why, c.gone = Gone, true
+			f.missing = f.missing || !met
 		case !ok[i]:
 			why = Refused
 		case !f.q.Admits(p, f.p.Now()):
@@ -349,7 +385,7 @@ func (f *finder) weigh(ps []retrieval.IndexPassage, refs []retrieval.PassageRef)
 			f.seen[c.ref] = c
 			out = append(out, c)
 		}
-		if why != reasons && refs != nil {
+		if why != reasons && refs != nil && !met {
 			f.fell[why]++
 		}
 	}
