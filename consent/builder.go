@@ -49,13 +49,25 @@ func (b *builder) made() []*newcomer {
 	return slices.AppendSeq(slices.Collect(maps.Values(b.fresh)), maps.Values(b.again))
 }
 
+// reach brings memory to the head. Under its lock nobody is ahead of it but who
+// has read data that was there before it was put back from a backup: its next
+// positions are in the journal already, of other entries.
+func (b *builder) reach(ctx context.Context, head Head) error {
+	b.t.mu.RLock()
+	applied := b.t.applied
+	b.t.mu.RUnlock()
+	switch {
+	case head.Replayed != b.t.replayed:
+		return ErrReplayed
+	case head.Position < applied:
+		return ErrHeadBackwards
+	}
+	return b.l.catchUp(ctx, b.t, head.Position)
+}
+
 // prepare judges each write by the state that the ones before it leave.
 func (b *builder) prepare(ctx context.Context, head Head, writes []*write) (Batch, error) {
-	if head.Replayed != b.t.replayed {
-		b.refused = ErrReplayed
-		return Batch{}, ErrReplayed
-	}
-	if err := b.l.catchUp(ctx, b.t, head.Position); err != nil {
+	if err := b.reach(ctx, head); err != nil {
 		b.refused = err
 		return Batch{}, err
 	}
