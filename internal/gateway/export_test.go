@@ -6,10 +6,12 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/erasure"
@@ -299,3 +301,25 @@ func (g *Gateway) LiveDocuments(t testing.TB) (n int) {
 	}
 	return n
 }
+
+// StrayInWeaviate puts a passage of a person into Weaviate that no row accounts
+// for, as an insert that arrives late.
+func (g *Gateway) StrayInWeaviate(ctx context.Context, name string, who consent.SubjectNum) error {
+	c, err := g.Retrieval.Collection(ctx, retrieval.Caller{Tenant: DefaultTenant}, name)
+	if err != nil {
+		return err
+	}
+	vector := make([]float32, c.Embedder.Dimensions)
+	vector[0] = 1
+	p := retrieval.IndexPassage{Owners: []consent.SubjectNum{who}, Vector: vector}
+	p.Head.Ref.Doc, p.Head.Personal, p.Head.Visibility.Level = retrieval.DocNum(rand.Int64()), true, retrieval.TenantWide
+	return g.index.index.Apply(ctx, c.ID, retrieval.Change{Add: []retrieval.IndexPassage{p}})
+}
+
+// HoldErasure takes an erasure's lease, as another gateway does.
+func (g *Gateway) HoldErasure(ctx context.Context, id string, holder [16]byte, lease time.Duration) (bool, error) {
+	return g.db.HoldErasure(ctx, DefaultTenant, id, holder, lease)
+}
+
+// FilesOf is where the files of a manifest lie.
+func (g *Gateway) FilesOf(id string) string { return filepath.Join(g.manifests, id, "files") }
