@@ -35,6 +35,7 @@ type applier struct {
 
 	mu     sync.Mutex
 	rested map[retrieval.CollectionID]rest
+	quiet  map[consent.TenantID]time.Time // until when nothing is written
 }
 
 // rest is as of what a collection had nothing left to apply.
@@ -43,7 +44,7 @@ type rest string
 func newApplier() applier {
 	return applier{
 		holder: rand.Text(), woken: make(chan struct{}, 1), turn: make(chan struct{}, 1),
-		rested: map[retrieval.CollectionID]rest{},
+		rested: map[retrieval.CollectionID]rest{}, quiet: map[consent.TenantID]time.Time{},
 	}
 }
 
@@ -67,7 +68,7 @@ func (x *Index) Run(ctx context.Context) error {
 		case <-x.applier.woken:
 		}
 		for _, t := range x.tenants() {
-			if _, err := x.ApplyVerdicts(ctx, t); err != nil && ctx.Err() == nil {
+			if _, err := x.ApplyVerdicts(ctx, t); err != nil && !errors.Is(err, errQuiet) && ctx.Err() == nil {
 				x.log.Warn("permissions outside lag behind: searches are slower, not wrong")
 			}
 		}
@@ -99,6 +100,12 @@ func (x *Index) ApplyVerdicts(ctx context.Context, t consent.TenantID) (written 
 		defer func() { <-x.applier.turn }()
 	case <-ctx.Done():
 		return 0, ctx.Err()
+	}
+	x.applier.mu.Lock()
+	quiet := time.Now().Before(x.applier.quiet[t])
+	x.applier.mu.Unlock()
+	if quiet {
+		return 0, errQuiet
 	}
 	ctx, end := x.begin(ctx)
 	defer func() { end(err) }()
@@ -140,7 +147,21 @@ func (r *applyRound) elect(ctx context.Context) (bool, error) {
 	return elected, err
 }
 
-var errLease = errors.New("weaviate: another gateway applies")
+var (
+	errLease = errors.New("weaviate: another gateway applies")
+	errQuiet = errors.New("weaviate: a write without an answer is waited for")
+)
+
+// hush keeps every gateway from writing for as long as Weaviate may take to
+// carry out a write that had no answer: one that came after a newer one would
+// put an older property in its place, and nobody would know. What the round had
+// opened stays open meanwhile, and searches do not rely on it.
+func (r *applyRound) hush(ctx context.Context) {
+	_, _ = r.elect(context.WithoutCancel(ctx)) // nobody else either; who is not elected does not write
+	r.x.applier.mu.Lock()
+	defer r.x.applier.mu.Unlock()
+	r.x.applier.quiet[r.t] = time.Now().Add(applyLease)
+}
 
 // renew keeps the lease while it is long enough, and takes it anew when not.
 func (r *applyRound) renew(ctx context.Context) error {
@@ -384,18 +405,21 @@ func (r *applyRound) apply(ctx context.Context, c *collection, ps []retrieval.In
 		if err := r.renew(ctx); err != nil {
 			return err
 		}
-		g, gctx := errgroup.WithContext(ctx)
+		// Writes are not called off, neither by each other's failure nor by a stop:
+		// Weaviate may carry them out all the same.
+		var g errgroup.Group
 		g.SetLimit(marksAtOnce)
 		for _, w := range part {
 			g.Go(func() error {
 				if !time.Now().Before(r.until.Add(2 * markPatience)) {
 					return errLease // the machine stood still
 				}
-				_, err := r.x.server.mark(gctx, c.names.class, c.names.object(w.ref), w.marks, markPatience)
+				_, err := r.x.server.mark(context.WithoutCancel(ctx), c.names.class, c.names.object(w.ref), w.marks, markPatience)
 				return err
 			})
 		}
 		if err := g.Wait(); err != nil {
+			r.hush(ctx)
 			return err
 		}
 		r.written += len(part)
