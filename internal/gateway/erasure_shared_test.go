@@ -117,7 +117,7 @@ func TestErasureInACluster(t *testing.T) {
 // A gateway is killed with an erasure half done. Within its lease nobody else
 // touches it; then another finishes it, with the probe material of the first.
 func TestAnErasureOfAKilledGatewayIsFinishedByAnother(t *testing.T) {
-	for _, crash := range []string{"erasure.suppressed:1", "erasure.gathered:1", "erase.committed:1", "erasure.after.person_key:1", "erasure.verified:1", "erasure.entered:1"} {
+	for _, crash := range []string{"erasure.suppressed:1", "erasure.gathered:1", "erase.keys:1", "erase.committed:1", "erasure.after.person_key:1", "erasure.verified:1", "erasure.entered:1"} {
 		t.Run(crash, func(t *testing.T) {
 			c := newCluster(t, server(t))
 			var clock ahead
