@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-go race lint fuzz bench vuln clean
+.PHONY: help run build test test-go quick race lint fuzz bench vuln clean
 
 GO ?= go
 FUZZTIME ?= 10s
@@ -32,7 +32,10 @@ test: ## everything that can be tested here: tests, races, the README's walk; en
 	./scripts/test
 
 test-go: ## the Go tests alone
-	$(GO) test ./...
+	$(GO) test -timeout 40m ./...
+
+quick: ## the everyday loop: without the tests that hammer, kill, or wait for servers
+	$(GO) test -short -skip 'Hammer|Kill|Restart|Weaviate|Mutations|Fail|Applier|RealInput|Replica|Restored|Builds|Thousand|Erasure|Deploy|Dockerfile' ./...
 
 race: ## the packages where threads meet, under the race detector
 	@./scripts/tools go gcc

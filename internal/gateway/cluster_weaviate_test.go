@@ -32,7 +32,7 @@ func threeOutside(t *testing.T, c *cluster, o *weaviate.Options, cfgs ...gateway
 func TestHammerOnThreeGatewaysAndWeaviateFindsNoStaleRow(t *testing.T) {
 	c := newCluster(t, server(t))
 	a := newAnvilOf(t, caller, 48, 12, threeOutside(t, c, onWeaviate(t))...)
-	a.strike(t, eval.HammerConfig{Writers: 4, Readers: 9, Rows: 130_000, Writes: 300, AtMost: 4 * time.Minute, Seed: 11}, false)
+	a.strike(t, eval.HammerConfig{Writers: 4, Readers: 9, Rows: 200_000, Writes: 300, AtMost: 8 * time.Minute, Seed: 11}, false)
 	c.wantWholeJournal(t, a.gateways[0])
 	c.wantOneLog(t, a.gateways...)
 }
