@@ -132,24 +132,22 @@ func TestAReloadDoesNotMakeCommitsWeaker(t *testing.T) {
 	s := testpg.Start(t)
 	db := open(t, s.URL("postgres"), Options{})
 	prepare(t, db)
-	setting := func(db *DB) (value string) {
-		_ = db.reading(t.Context(), "test", func(se *session) error {
-			_, err := se.one(t.Context(), `SELECT current_setting('synchronous_commit')`, nil, &value)
-			return err
+	var got string
+	err := db.reading(t.Context(), "test", func(se *session) error { // a session that is there before
+		s.Exec(t, "postgres", "ALTER SYSTEM SET synchronous_commit = off", "SELECT pg_reload_conf()")
+		eventually(t, "not refused", func() error {
+			other, err := Open(t.Context(), s.URL("postgres"), Options{})
+			if err == nil {
+				other.Close()
+				return errFault
+			}
+			return nil
 		})
-		return value
-	}
-	s.Exec(t, "postgres", "ALTER SYSTEM SET synchronous_commit = off", "SELECT pg_reload_conf()")
-	eventually(t, "not refused", func() error {
-		other, err := Open(t.Context(), s.URL("postgres"), Options{})
-		if err == nil {
-			other.Close()
-			return errFault
-		}
-		return nil
+		_, err := se.one(t.Context(), `SELECT current_setting('synchronous_commit')`, nil, &got)
+		return err
 	})
-	if got := setting(db); got != "on" {
-		t.Errorf("synchronous_commit is %q in a session that began with on", got)
+	if err != nil || got != "on" {
+		t.Errorf("synchronous_commit is %q in a session that began with on; error %v", got, err)
 	}
 }
 
