@@ -294,7 +294,11 @@ func (w *work) prepare(ctx context.Context) (err error) {
 		}
 		w.Deps.Step("erasure.key") // a crash here: the row names the key, nothing is sealed under it
 	}
-	if w.j.Gathered, err = w.Checker.Gather(ctx, w.j.order(w.t, &w.row)); err != nil {
+	order, err := w.order(ctx, w.j, w.t, &w.row)
+	if err != nil {
+		return err
+	}
+	if w.j.Gathered, err = w.Checker.Gather(ctx, order); err != nil {
 		return err
 	}
 	w.Deps.Step("erasure.gathered") // a crash here: gathered anew
@@ -311,11 +315,15 @@ func (w *work) step(ctx context.Context) error {
 		w.row.State = uint8(Verifying)
 		return w.save(ctx)
 	}
+	order, err := w.order(ctx, w.j, w.t, &w.row)
+	if err != nil {
+		return err
+	}
 	w.Deps.Step("erasure.before." + next.Name)
 	for more := true; more; {
 		var deleted map[string]uint64
 		var err error
-		deleted, more, err = next.Run(ctx, w.j.order(w.t, &w.row))
+		deleted, more, err = next.Run(ctx, order)
 		for name, n := range deleted {
 			if r := w.j.target(name); r != nil {
 				r.Deleted += n
@@ -362,7 +370,11 @@ func (w *work) reached(target string) bool {
 
 // verify looks whether it is gone, and freezes what the receipt says.
 func (w *work) verify(ctx context.Context) error {
-	findings, probes, err := w.Checker.Check(ctx, w.j.order(w.t, &w.row))
+	order, err := w.order(ctx, w.j, w.t, &w.row)
+	if err != nil {
+		return err
+	}
+	findings, probes, err := w.Checker.Check(ctx, order)
 	if err != nil {
 		return err
 	}
@@ -460,7 +472,11 @@ func (w *work) finish(ctx context.Context) error {
 	if w.row.Receipt, err = encodeReceipt(w.j.Statement, sig, proofs[0], proofs[1], checkpoint); err != nil {
 		return err
 	}
-	order, probe := w.j.order(w.t, &w.row), w.row.Key
+	order, err := w.order(ctx, w.j, w.t, &w.row)
+	if err != nil {
+		return err
+	}
+	probe := w.row.Key
 	w.row.State, w.row.Key = uint8(w.j.Outcome), seal.Ref{}
 	if err := w.save(ctx); err != nil {
 		return err
@@ -468,6 +484,12 @@ func (w *work) finish(ctx context.Context) error {
 	w.Deps.Step("erasure.receipt") // a crash here: no open job names the key, and the next start wipes it
 	w.Log.Info("an erasure ended", "job_id", w.row.ID, "state", w.j.Outcome.String(), "documents", w.j.Gathered.Documents,
 		"passages", w.j.Gathered.Passages, "duration", time.Duration(w.now-w.row.Created))
+	if w.j.Behind {
+		if err := w.Ledger.Forget(ctx, w.t, order.Subject); err != nil {
+			w.Log.Warn("whose mark it was is forgotten later", "job_id", w.row.ID)
+		}
+		w.Deps.Step("erasure.forgotten") // a crash before it: the next sweep forgets
+	}
 	return w.discard(ctx, order, probe)
 }
 
