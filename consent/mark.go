@@ -516,6 +516,23 @@ func (l *Ledger) Behind(ctx context.Context, id TenantID, mark SubjectNum) (Behi
 	return Behind{}, nil
 }
 
+// Gone returns everyone who was erased, and whom nobody can name any more.
+func (l *Ledger) Gone(ctx context.Context, id TenantID) ([]SubjectNum, error) {
+	t, _, err := l.fresh(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	var out []SubjectNum
+	for num, s := range t.byNum {
+		if s.gone && len(t.behind[num]) == 0 {
+			out = append(out, num)
+		}
+	}
+	return out, nil
+}
+
 // Forget destroys every link that leads to a person, durably: their erasure is
 // completed. Repeatable.
 func (l *Ledger) Forget(ctx context.Context, id TenantID, num SubjectNum) error {
@@ -542,36 +559,41 @@ func (l *Ledger) Forget(ctx context.Context, id TenantID, num SubjectNum) error 
 	return nil
 }
 
-// ForgetCompleted destroys the links of erasures that the ledger has the
-// completion of: a crash came between it and Forget.
-func (l *Ledger) ForgetCompleted(ctx context.Context, id TenantID, open func(ctx context.Context, erasure string) (bool, error)) error {
+// ForgetCompleted forgets everyone whose erasure the ledger has the completion of:
+// a crash came between it and Forget.
+func (l *Ledger) ForgetCompleted(ctx context.Context, id TenantID) error {
 	t, _, err := l.fresh(ctx, id)
 	if err != nil {
 		return err
 	}
 	t.mu.RLock()
-	var done []suppression
-	for _, all := range t.behind {
-		for _, s := range all {
-			if !s.lifted && t.completed[s.erasure] {
-				done = append(done, *s)
-			}
+	var done []SubjectNum
+	back := map[SubjectNum]seal.Ref{} // their suppressions were all taken back
+	for num, all := range t.behind {
+		if slices.ContainsFunc(all, t.done) {
+			done = append(done, num)
+		} else if !slices.ContainsFunc(all, func(s *suppression) bool { return !s.lifted }) {
+			back[num] = all[0].link.key
 		}
 	}
 	t.mu.RUnlock()
-	for _, s := range done {
-		busy, err := open(ctx, s.erasure)
-		if err == nil && !busy {
-			err = l.Forget(ctx, id, s.link.num)
+	for num, key := range back { // and they were erased later, by a link that is gone
+		if _, err := l.vault.SubjectKey(key); errors.Is(err, ErrKeyGone) {
+			done = append(done, num)
 		}
-		if err != nil {
+	}
+	for _, num := range done {
+		if err := l.Forget(ctx, id, num); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// LinkKeys calls f with the key of every link that is there. No row names them:
+// done reports whether an erasure is completed.
+func (t *tenant) done(s *suppression) bool { return !s.lifted && t.completed[s.erasure] }
+
+// LinkKeys calls f with the key of every link that is needed. No row names them:
 // the entries do.
 func (l *Ledger) LinkKeys(f func(seal.Ref)) {
 	l.mu.RLock()
@@ -580,7 +602,9 @@ func (l *Ledger) LinkKeys(f func(seal.Ref)) {
 		t.mu.RLock()
 		for _, all := range t.behind {
 			for _, s := range all {
-				f(s.key)
+				if !t.done(s) {
+					f(s.key)
+				}
 			}
 		}
 		t.mu.RUnlock()

@@ -404,7 +404,7 @@ func (w *work) verify(ctx context.Context) error {
 	}
 	w.j.VerifiedAt = w.now
 	w.Deps.Step("erasure.verified") // a crash here: verified anew
-	return w.enter(ctx, outcome)
+	return w.enter(ctx, outcome, order.Subject)
 }
 
 // take enters findings and probes into the report. What was not looked for, or
@@ -431,7 +431,7 @@ func (w *work) take(findings []Finding, probes []Probe) error {
 
 // enter freezes the statement: its digest goes into the ledger in the same
 // transaction as the row that holds it.
-func (w *work) enter(ctx context.Context, outcome State) error {
+func (w *work) enter(ctx context.Context, outcome State, behind consent.SubjectNum) error {
 	origin, err := w.Tree.Origin(w.t)
 	if err != nil {
 		return err
@@ -453,10 +453,17 @@ func (w *work) enter(ctx context.Context, outcome State) error {
 		w.row.Sealed, err = w.j.seal(w.k, w.t, w.row.ID)
 		return w.row, err
 	})
-	if err == nil {
-		w.Deps.Step("erasure.entered") // a crash here: the next start proves and signs the same statement
+	if err != nil {
+		return err
 	}
-	return err
+	w.Deps.Step("erasure.entered") // a crash here: the next start proves and signs the same statement
+	if w.j.Behind {
+		if err := w.Ledger.Forget(ctx, w.t, behind); err != nil {
+			w.Log.Warn("whose mark it was is forgotten later", "job_id", w.row.ID)
+		}
+		w.Deps.Step("erasure.forgotten") // a crash before it: the next start or sweep forgets
+	}
+	return nil
 }
 
 // finish makes the receipt, ends the job and forgets what was looked for.
@@ -472,10 +479,6 @@ func (w *work) finish(ctx context.Context) error {
 	if w.row.Receipt, err = encodeReceipt(w.j.Statement, sig, proofs[0], proofs[1], checkpoint); err != nil {
 		return err
 	}
-	order, err := w.order(ctx, w.j, w.t, &w.row)
-	if err != nil {
-		return err
-	}
 	probe := w.row.Key
 	w.row.State, w.row.Key = uint8(w.j.Outcome), seal.Ref{}
 	if err := w.save(ctx); err != nil {
@@ -484,13 +487,7 @@ func (w *work) finish(ctx context.Context) error {
 	w.Deps.Step("erasure.receipt") // a crash here: no open job names the key, and the next start wipes it
 	w.Log.Info("an erasure ended", "job_id", w.row.ID, "state", w.j.Outcome.String(), "documents", w.j.Gathered.Documents,
 		"passages", w.j.Gathered.Passages, "duration", time.Duration(w.now-w.row.Created))
-	if w.j.Behind {
-		if err := w.Ledger.Forget(ctx, w.t, order.Subject); err != nil {
-			w.Log.Warn("whose mark it was is forgotten later", "job_id", w.row.ID)
-		}
-		w.Deps.Step("erasure.forgotten") // a crash before it: the next sweep forgets
-	}
-	return w.discard(ctx, order, probe)
+	return w.discard(ctx, Order{Tenant: w.t, ID: w.row.ID}, probe)
 }
 
 // discard destroys the key of probe material, and then its file. A failure

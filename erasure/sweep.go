@@ -22,7 +22,7 @@ func (s *Service) Sweep(ctx context.Context, t consent.TenantID) {
 			s.Log.Warn("documents past their retention stay for now", "error", err)
 		}
 	}
-	if err := s.Ledger.ForgetCompleted(ctx, t, s.isOpen(t)); err != nil {
+	if err := s.Ledger.ForgetCompleted(ctx, t); err != nil {
 		s.Log.Warn("whose mark it was is forgotten later", "error", err)
 	}
 	n, err := s.Reconcile(ctx, t)
@@ -83,14 +83,6 @@ func (s *Service) Reconcile(ctx context.Context, t consent.TenantID) (found int,
 		}
 	}
 	return found, nil
-}
-
-// isOpen says whether an erasure is: its receipt may not be made yet.
-func (s *Service) isOpen(t consent.TenantID) func(ctx context.Context, id string) (bool, error) {
-	return func(ctx context.Context, id string) (bool, error) {
-		row, found, err := s.Store.Erasure(ctx, t, id)
-		return found && row.Open, err
-	}
 }
 
 // reconcileRemovals carries out removals that have no job, because the database
