@@ -17,6 +17,8 @@ type builder struct {
 	t       *tenant
 	fresh   map[Subject]*newcomer
 	again   map[SubjectNum]*newcomer // people whose key is condemned
+	linking *newcomer                // of a suppression: the key of its link
+	pads    map[SubjectNum][32]byte  // see journal.go
 	rows    []Row
 	batch   Batch
 	tried   map[SubjectNum]*state // people as the batch leaves them
@@ -46,7 +48,11 @@ func (b *builder) unused() []seal.Ref {
 
 // made lists everyone whom keys were made for.
 func (b *builder) made() []*newcomer {
-	return slices.AppendSeq(slices.Collect(maps.Values(b.fresh)), maps.Values(b.again))
+	all := slices.AppendSeq(slices.Collect(maps.Values(b.fresh)), maps.Values(b.again))
+	if b.linking != nil {
+		all = append(all, b.linking)
+	}
+	return all
 }
 
 // reach brings memory to the head. Under its lock nobody is ahead of it but who
@@ -123,7 +129,7 @@ func (b *builder) add(ctx context.Context, w *write, head Head, remembered map[[
 	case KindConsent:
 		err = b.addConsent(w, row, body, head.Now)
 	case KindErasure, KindRemoval, KindHold, KindLift, KindErased:
-		err = b.addErasure(w, row, body)
+		err = b.addErasure(ctx, w, row, body)
 	case KindIdentifier:
 		err = b.addIdentifier(ctx, w, row, body)
 	default:
@@ -155,6 +161,7 @@ func (b *builder) addConsent(w *write, row Row, body any, now Time) error {
 			return &InputError{"", "is too large for an entry of the ledger"}
 		}
 		row.sign(b.t.keys.MAC)
+		b.pads[num] = padOf(key)
 		s.apply(row, &b.rules.registry)
 		b.rows = append(b.rows, row)
 		b.adopt(b.newcomer(w.subject, num))
@@ -205,14 +212,18 @@ func (b *builder) person(who Subject) (SubjectNum, seal.Key, *state, error) {
 	b.t.mu.RLock()
 	num := b.t.resolve(who)
 	ref, s, condemned := b.t.who[num].key, b.t.byNum[num], b.t.condemned(num)
+	mark := b.t.who[num].version == markedVersion
 	b.t.mu.RUnlock()
-	if num == 0 {
+	if num == 0 || mark {
 		n := b.fresh[who]
 		if n == nil {
 			return 0, seal.Key{}, nil, ErrSubjectExists
 		}
 		if b.tried[n.row.Num] == nil {
 			b.tried[n.row.Num] = &state{num: n.row.Num}
+			b.t.mu.RLock()
+			b.t.inherit(b.tried[n.row.Num], n.row.Lookup)
+			b.t.mu.RUnlock()
 		}
 		return n.row.Num, n.key, b.tried[n.row.Num], nil
 	}

@@ -93,7 +93,7 @@ func (r *rules) decideIn(s *state, q Question, j Jurisdiction) Decision {
 	if s != nil {
 		p = s.purposes[q.Purpose]
 	}
-	if s != nil && s.suppressed && (p == nil || !p.returned) {
+	if s != nil && (s.gone || s.suppressed && (p == nil || !p.returned)) {
 		d.Reason = ReasonSuppressed
 		return d
 	}

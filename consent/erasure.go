@@ -59,6 +59,11 @@ type ErasureEvent struct {
 	Documents uint64 `json:"documents,omitempty"`
 	// What says which documents, sealed under the tenant's payload key.
 	What []byte `json:"what,omitempty"`
+	// Who and Link say who is suppressed (see mark.go): under the tenant's payload
+	// key, by which marks the person is known and which key opens the link; and
+	// under that, as long as it is there, the person's number.
+	Who  []byte `json:"who,omitempty"`
+	Link []byte `json:"link,omitempty"`
 }
 
 // Events that stop and start deletion.
@@ -129,8 +134,12 @@ type Suppression struct {
 type Suppressed struct {
 	Position Position
 	At       Time
-	Subject  SubjectNum
-	Key      seal.Ref // of the person at that moment: what has to be destroyed
+	// Mark is what the entry is about; see Ledger.Behind. Key is that of the
+	// person where the entry is about their own number, as in older ledgers.
+	Mark   SubjectNum
+	Key    seal.Ref
+	Behind bool // somebody is
+	Round  int  // how often somebody was
 }
 
 // Suppress enters an erasure: entry, mark and job in one transaction, then the
@@ -164,7 +173,7 @@ func (l *Ledger) Suppress(ctx context.Context, id TenantID, s Suppression) (Supp
 		return Row{Kind: kind, RecordedAt: now, Position: p, Jurisdiction: s.Jurisdiction}, ev, nil
 	}
 	w.job = func(row *Row, key seal.Ref) (ErasureRow, error) {
-		out = Suppressed{Position: row.Position, At: row.RecordedAt, Subject: row.Subject, Key: key}
+		out = Suppressed{Position: row.Position, At: row.RecordedAt, Mark: row.Subject, Key: key, Behind: w.linked, Round: w.round}
 		return s.Job(out)
 	}
 	if err := l.submit(ctx, id, []*write{w}); err != nil {
@@ -214,18 +223,23 @@ func (l *Ledger) Follow(ctx context.Context, id TenantID, kind Kind, num Subject
 }
 
 // addErasure adds an entry about an erasure, and its job.
-func (b *builder) addErasure(w *write, row Row, body any) error {
+func (b *builder) addErasure(ctx context.Context, w *write, row Row, body any) error {
 	ev, ok := body.(ErasureEvent)
 	if !ok || w.job == nil {
 		return errors.New("consent: an erasure without event or job")
 	}
+	var key seal.Ref
 	var err error
+	if !w.subject.IsZero() {
+		if key, err = b.condemn(ctx, w, &row, &ev); err != nil {
+			return err
+		}
+	}
 	if row.Sealed, err = json.Marshal(ev); err != nil {
 		return fmt.Errorf("consent: encode an erasure's entry: %w", err)
 	}
-	var key seal.Ref
-	if !w.subject.IsZero() {
-		if row.Subject, key, err = b.condemn(w.subject); err != nil {
+	if row.Kind == KindLift && row.Subject != 0 {
+		if err := b.unmark(ctx, row.Subject); err != nil {
 			return err
 		}
 	}
@@ -240,26 +254,8 @@ func (b *builder) addErasure(w *write, row Row, body any) error {
 	return nil
 }
 
-// condemn returns a person and the key that has to go; one who is not known is
-// made.
-func (b *builder) condemn(who Subject) (SubjectNum, seal.Ref, error) {
-	b.t.mu.RLock()
-	num := b.t.resolve(who)
-	key := b.t.who[num].key
-	b.t.mu.RUnlock()
-	if num != 0 {
-		return num, key, nil
-	}
-	n := b.fresh[who]
-	if n == nil {
-		return 0, seal.Ref{}, ErrSubjectExists
-	}
-	b.adopt(n)
-	return n.row.Num, n.row.Key, nil
-}
-
 // applyErasure folds an entry about an erasure in. The caller holds mu.
-func (t *tenant) applyErasure(row Row) error {
+func (t *tenant) applyErasure(row Row, show *shown) error {
 	var ev ErasureEvent
 	if json.Unmarshal(row.Sealed, &ev) != nil {
 		return fmt.Errorf("%w: an entry about an erasure", ErrTampered)
@@ -268,6 +264,7 @@ func (t *tenant) applyErasure(row Row) error {
 	switch row.Kind {
 	case KindErasure:
 		t.byNum[row.Subject].erasure = ev.ID
+		return t.applySuppression(&row, &ev, show)
 	case KindRemoval:
 		plain, err := seal.Open(t.keys.Payload, ev.What, whatAAD(t.id, row.Position))
 		var r Removal
@@ -278,6 +275,7 @@ func (t *tenant) applyErasure(row Row) error {
 	case KindLift:
 		delete(t.removals, ev.ID)
 	case KindErased:
+		t.completed[ev.ID] = true
 		if s := t.byNum[row.Subject]; s != nil {
 			s.before = nil // nothing leads back from here
 		}
@@ -329,9 +327,9 @@ func (p Permit) Condemned(d Piece) bool {
 	return false
 }
 
-// Scrub takes from a person's row what names them and the key that was
-// destroyed, and leaves the suppression mark. A person who acted since has
-// another key: then nothing is left to scrub. It may be repeated.
+// Scrub takes from a person's row the key that was destroyed and what is sealed
+// under it, and, where a row still has it, what names them. A person who has
+// another key acted since: then nothing is left to scrub. It may be repeated.
 func (l *Ledger) Scrub(ctx context.Context, id TenantID, num SubjectNum, key seal.Ref) error {
 	t, err := l.tenant(ctx, id)
 	if err != nil {
@@ -349,10 +347,12 @@ func (l *Ledger) Scrub(ctx context.Context, id TenantID, num SubjectNum, key sea
 		if now = rows[0]; !t.vouched(&now) {
 			return Batch{}, ErrTampered
 		}
-		if now.Key != key || now.LookupVersion == markedVersion {
+		if now.Key != key || now.LookupVersion == namelessVersion && key.IsZero() {
 			return Batch{}, nil
 		}
-		now = t.marked(now)
+		if now = t.scrubbed(now); now.LookupVersion == rows[0].LookupVersion && now.LookupVersion == markedVersion {
+			return Batch{}, nil
+		}
 		return Batch{Rekey: []SubjectRow{now}}, nil
 	})
 	if err != nil || now.Num == 0 {
@@ -360,34 +360,28 @@ func (l *Ledger) Scrub(ctx context.Context, id TenantID, num SubjectNum, key sea
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	maps.DeleteFunc(t.stale, func(_ [32]byte, of SubjectNum) bool { return of == num })
 	t.addSubject(now)
 	return nil
 }
 
-// lookupVersion is of a row that an identifier is found by; markedVersion of one
-// that only the suppression mark is left of.
-const (
-	lookupVersion = 1
-	markedVersion = 2
-)
-
-// mark is the suppression mark of a keyed lookup: what an erased person is
-// recognised by.
-func (t *tenant) mark(lookup [32]byte) [32]byte {
-	return seal.MAC(t.keys.Suppression, "assent suppression", lookup[:])
+// scrubbed is what remains of an erased person's row: nothing that names them;
+// or, of who was suppressed before there were links, their mark.
+func (t *tenant) scrubbed(row SubjectRow) SubjectRow {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if s := t.byNum[row.Num]; s == nil || !s.gone {
+		if row.LookupVersion == markedVersion {
+			return row
+		}
+		return t.markRow(row.Num, t.mark(row.Lookup))
+	}
+	return t.nameless(row.Num, seal.Ref{}, nil)
 }
 
-// marked is what remains of an erased person's row.
-func (t *tenant) marked(row SubjectRow) SubjectRow {
-	out := SubjectRow{Num: row.Num, Lookup: t.mark(row.Lookup), LookupVersion: markedVersion}
-	mac := t.subjectMAC(&out, nil)
-	out.Sealed = mac[:]
-	return out
-}
-
-// Unscrubbed calls f with every suppressed person whose row still names them,
-// and the key it has: erasures that a restored database knows nothing of, or
-// that are not finished.
+// Unscrubbed returns every erased person whose row has a key yet, or a name, and
+// that key: erasures that a restored database knows nothing of, or that are not
+// finished.
 func (l *Ledger) Unscrubbed(ctx context.Context, id TenantID) (map[SubjectNum]seal.Ref, error) {
 	t, _, err := l.fresh(ctx, id)
 	if err != nil {
@@ -397,27 +391,51 @@ func (l *Ledger) Unscrubbed(ctx context.Context, id TenantID) (map[SubjectNum]se
 	defer t.mu.RUnlock()
 	out := map[SubjectNum]seal.Ref{}
 	for num, s := range t.byNum {
-		if who := t.who[num]; s.condemned && !who.marked {
+		who := t.who[num]
+		if s.gone && !who.key.IsZero() || s.condemned && who.version == lookupVersion {
 			out[num] = who.key
 		}
+	}
+	for _, num := range t.stale {
+		out[num] = t.who[num].key
 	}
 	return out, nil
 }
 
-// Suppressions returns the position of each person's newest suppression, of
-// those who are suppressed and whose data may be deleted: whose erasure is not
-// held, and does not wait for approval.
-func (l *Ledger) Suppressions(ctx context.Context, id TenantID) (map[SubjectNum]Position, error) {
+// A Condemned is a person whose data may be deleted: suppressed, and neither held
+// nor waiting for approval.
+type Condemned struct {
+	Num    SubjectNum
+	Mark   SubjectNum // of the suppression; Num where nobody can tell
+	Round  int        // how often somebody was behind it
+	Before Position   // whatever was decided earlier
+}
+
+// Suppressions returns everyone who is suppressed and whose data may be deleted.
+func (l *Ledger) Suppressions(ctx context.Context, id TenantID) ([]Condemned, error) {
 	t, _, err := l.fresh(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	out := map[SubjectNum]Position{}
+	var out []Condemned
 	for num, s := range t.byNum {
-		if s.suppressed && t.waits[s.erasure] == 0 {
-			out[num] = s.suppressedPos
+		var sup *suppression
+		for _, b := range t.behind[num] {
+			if !b.lifted {
+				sup = b
+			}
+		}
+		switch {
+		case sup != nil:
+			if t.waits[sup.erasure] == 0 {
+				out = append(out, Condemned{num, sup.mark, t.round(sup.mark), sup.at})
+			}
+		case s.gone:
+			out = append(out, Condemned{num, num, 0, t.applied + 1})
+		case s.suppressedPos != 0 && s.suppressed && t.waits[s.erasure] == 0:
+			out = append(out, Condemned{num, num, t.round(num), s.suppressedPos})
 		}
 	}
 	return out, nil

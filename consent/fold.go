@@ -27,7 +27,9 @@ func (l *Ledger) Fold(ctx context.Context, id TenantID) (*Fold, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Fold{l: l, live: t, past: newTenant(id, t.keys)}, nil
+	past := newTenant(id, t.keys)
+	past.loading = true
+	return &Fold{l: l, live: t, past: past}, nil
 }
 
 // Position is how far the ledger is folded.
@@ -63,16 +65,30 @@ func (f *Fold) Advance(ctx context.Context, to Position) error {
 		if err := f.l.genuine(f.live, &row); err != nil {
 			return err
 		}
-		if row.Subject != 0 {
-			f.past.who[row.Subject] = subjectRef{} // by number alone: nothing is sealed here
-		}
-		return f.past.apply(row, f.past.body(row))
+		return f.past.apply(row, f.past.body(row), f.meet(&row))
 	})
 	if err != nil && !errors.Is(err, errEnough) {
 		return asUnavailable(err)
 	}
 	if f.past.applied != to {
 		return fmt.Errorf("%w: entries are missing", ErrTampered)
+	}
+	return nil
+}
+
+// meet makes the past know a person by number, and by what an erasure left; nothing
+// is sealed there.
+func (f *Fold) meet(row *Row) *shown {
+	f.live.mu.RLock()
+	defer f.live.mu.RUnlock()
+	if who := f.live.who[row.Subject]; row.Subject != 0 {
+		f.past.who[row.Subject] = subjectRef{lookup: who.lookup, version: who.version}
+	}
+	if row.Kind == KindIdentifier {
+		return &shown{gone: true}
+	}
+	if s := f.live.suppressedAt[row.Position]; s != nil && !s.key.IsZero() {
+		return &shown{link: s.link, gone: s.link.num == 0}
 	}
 	return nil
 }

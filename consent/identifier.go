@@ -9,10 +9,10 @@ import (
 	"github.com/assent-gateway/assent/internal/seal"
 )
 
-// identifierEvent is the body of an entry that gives a person another
-// identifier. Mark is what the identifier is recognised by, from the first day
-// the one that stays after an erasure; Sealed is the identifier under the
-// person's key.
+// An entry that gives a person another identifier has it sealed under the
+// person's key, and nothing else that leads there. identifierEvent is the body of
+// one from before there were links, under the tenant's key: Mark is what the
+// identifier is recognised by, Sealed the identifier under the person's key.
 type identifierEvent struct {
 	Mark   [32]byte `json:"mark"`
 	Sealed []byte   `json:"sealed"`
@@ -48,13 +48,14 @@ func (b *builder) addIdentifier(ctx context.Context, w *write, row Row, body any
 	case taken != 0:
 		return &refusal{ErrIdentifierTaken}
 	}
-	ev := identifierEvent{
-		Mark:   b.t.mark(b.t.lookup(identifier)),
-		Sealed: seal.Seal(key, []byte(identifier.Reveal()), rowAAD(b.t.id, row.Position)),
+	b.t.mu.RLock()
+	full := len(b.t.aliases[num]) >= maxAliases
+	b.t.mu.RUnlock()
+	if full {
+		return &InputError{"identifier", "is one more than a person may have"}
 	}
-	if row.Sealed, err = sealBody(b.t.keys.Payload, b.t.id, row.Position, ev); err != nil {
-		return err
-	}
+	row.Sealed = seal.Seal(key, []byte(identifier.Reveal()), rowAAD(b.t.id, row.Position))
+	b.pads[num] = padOf(key)
 	row.Subject = num
 	row.sign(b.t.keys.MAC)
 	b.rows = append(b.rows, row)
@@ -63,19 +64,34 @@ func (b *builder) addIdentifier(ctx context.Context, w *write, row Row, body any
 	return nil
 }
 
+// maxAliases is how many further identifiers a person may have: the marks of all
+// go into one entry when they are erased.
+const maxAliases = 1000
+
 // applyIdentifier folds another identifier in. The caller holds mu.
-func (t *tenant) applyIdentifier(row Row, body func() ([]byte, error)) error {
-	var ev identifierEvent
-	plain, err := body()
-	if err != nil || json.Unmarshal(plain, &ev) != nil {
-		return fmt.Errorf("%w: an identifier", ErrTampered)
-	}
-	if _, known := t.who[row.Subject]; !known {
+func (t *tenant) applyIdentifier(row Row, body func() ([]byte, error), show *shown) error {
+	who, known := t.who[row.Subject]
+	if !known {
 		return fmt.Errorf("%w: an entry about nobody the ledger knows", ErrTampered)
 	}
-	t.byMark[ev.Mark] = row.Subject
-	if s := t.byNum[row.Subject]; s != nil {
+	s := t.spoke(row)
+	t.refreshAll(s)
+	if show == nil {
+		var ev identifierEvent
+		plain, err := body()
+		if err != nil || json.Unmarshal(plain, &ev) != nil {
+			return fmt.Errorf("%w: an identifier", ErrTampered)
+		}
+		t.byMark[ev.Mark] = marked{num: row.Subject}
 		s.condemned = false // they were given a new key
+		return nil
+	}
+	if show.gone {
+		return nil
+	}
+	t.aliases[row.Subject] = append(t.aliases[row.Subject], show.alias)
+	if who.version == lookupVersion {
+		t.byLookup[show.alias] = row.Subject
 	}
 	return nil
 }
@@ -109,7 +125,7 @@ func (l *Ledger) Identifiers(ctx context.Context, id TenantID, num SubjectNum) (
 			}
 		}
 	}
-	take(row.Sealed[min(len(row.Sealed), len([32]byte{})):], subjectAAD(id, num))
+	take(row.box(), subjectAAD(id, num))
 	entries, err := l.store.History(ctx, id, num, 0, maxIdentifiers)
 	if err != nil {
 		return nil, err
@@ -118,11 +134,13 @@ func (l *Ledger) Identifiers(ctx context.Context, id TenantID, num SubjectNum) (
 		if e.Kind != KindIdentifier {
 			continue
 		}
+		box := e.Sealed
 		var ev identifierEvent
 		plain, err := t.body(e)()
 		if err == nil && json.Unmarshal(plain, &ev) == nil {
-			take(ev.Sealed, rowAAD(id, e.Position))
+			box = ev.Sealed
 		}
+		take(box, rowAAD(id, e.Position))
 	}
 	return out, nil
 }

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/assent-gateway/assent/internal/seal"
 )
 
 // Options of a Ledger. The zero Options are production's.
@@ -113,6 +115,7 @@ func (l *Ledger) load(ctx context.Context, t *tenant) error {
 		return ErrBehindJournal
 	}
 	t.replayed = head.Replayed
+	t.loading = true // nobody has this tenant yet
 	err = l.store.Subjects(ctx, t.id, func(row SubjectRow) error {
 		if !t.vouched(&row) {
 			return ErrTampered
@@ -141,9 +144,17 @@ func (l *Ledger) load(ctx context.Context, t *tenant) error {
 				return ErrDiverged
 			}
 		} else {
-			missing = append(missing, t.journalRecord(&row))
+			rec, err := l.journalRecord(t, &row, nil)
+			if err != nil {
+				return err
+			}
+			missing = append(missing, rec)
 		}
-		return t.apply(row, t.body(row))
+		show, err := l.reveal(t, &row, func(num SubjectNum) seal.Ref { return t.who[num].key })
+		if err != nil {
+			return err
+		}
+		return t.apply(row, t.body(row), show)
 	})
 	if err != nil && !errors.Is(err, errEnough) {
 		return err
@@ -151,6 +162,8 @@ func (l *Ledger) load(ctx context.Context, t *tenant) error {
 	if t.applied < head.Position {
 		return fmt.Errorf("%w: entries are missing", ErrTampered)
 	}
+	t.leaveGhosts()
+	t.loading = false
 	if len(missing) > 0 {
 		if err := l.vault.AppendJournal(t.id, missing); errors.Is(err, ErrDiverged) {
 			return ErrDiverged
@@ -274,10 +287,9 @@ func (l *Ledger) completeJournal(ctx context.Context, t *tenant, upTo Position) 
 		if err := l.genuine(t, &row); err != nil {
 			return err
 		}
-		t.mu.RLock()
-		recs = append(recs, t.journalRecord(&row))
-		t.mu.RUnlock()
-		return nil
+		rec, err := l.journalRecord(t, &row, nil)
+		recs = append(recs, rec)
+		return err
 	})
 	if err != nil && !errors.Is(err, errEnough) || len(recs) == 0 {
 		return err

@@ -59,7 +59,7 @@ func (l *Ledger) Roster(ctx context.Context, id TenantID, who []Subject) (*Roste
 		}
 		r.nums[s] = num
 	}
-	if err := l.makeKeys(t, fresh); err != nil {
+	if err := l.makeKeys(ctx, t, fresh); err != nil {
 		return nil, err
 	}
 	for s, n := range fresh {

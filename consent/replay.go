@@ -82,9 +82,10 @@ type replayer struct {
 	t             *tenant // keys alone
 	head, journal Position
 	recorded      Time // of the newest row whose time is known
-	// erased are people whose suppression the ledger has, so that their row may
-	// be another than it was: scrubbed, or made again with a new key.
-	erased map[SubjectNum]bool
+	// erased are the suppressions that the ledger has, newest last, of those whose
+	// entries are about them: a row may be another than it was.
+	erased map[SubjectNum][]Row
+	named  map[[32]byte]SubjectNum // people whose rows name them, by the mark that they would leave
 }
 
 func (l *Ledger) replayer(ctx context.Context, id TenantID) (*replayer, error) {
@@ -100,7 +101,7 @@ func (l *Ledger) replayer(ctx context.Context, id TenantID) (*replayer, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &replayer{l: l, t: newTenant(id, keys), head: head.Position, journal: journal, erased: map[SubjectNum]bool{}}
+	r := &replayer{l: l, t: newTenant(id, keys), head: head.Position, journal: journal, erased: map[SubjectNum][]Row{}, named: map[[32]byte]SubjectNum{}}
 	if r.head >= r.journal {
 		return r, nil
 	}
@@ -116,16 +117,71 @@ func (l *Ledger) replayer(ctx context.Context, id TenantID) (*replayer, error) {
 		case row.Leaf != leaf:
 			return ErrDiverged
 		}
-		if row.Kind == KindErasure {
-			r.erased[row.Subject] = true
-		}
+		r.note(&row)
 		r.recorded = row.RecordedAt
 		return nil
 	})
 	if err == nil && at != r.head {
 		err = ErrTampered
 	}
-	return r, err
+	if err != nil {
+		return r, err
+	}
+	return r, l.store.Subjects(ctx, id, func(row SubjectRow) error {
+		if row.LookupVersion == lookupVersion {
+			r.named[r.t.mark(row.Lookup)] = row.Num
+		}
+		return nil
+	})
+}
+
+// note keeps a suppression, until it is taken back.
+func (r *replayer) note(row *Row) {
+	switch all := r.erased[row.Subject]; {
+	case row.Kind == KindErasure:
+		r.erased[row.Subject] = append(all, *row)
+	case row.Kind == KindLift && len(all) > 0:
+		r.erased[row.Subject] = all[:len(all)-1]
+	}
+}
+
+// rename changes the rows of people as an entry about a suppression did.
+func (r *replayer) rename(ctx context.Context, b *Batch, row Row, who subjectRef) error {
+	all := r.erased[row.Subject]
+	switch {
+	case row.Kind == KindErasure && who.version == markedVersion && r.named[who.lookup] != 0:
+		num := r.named[who.lookup]
+		delete(r.named, who.lookup)
+		for i := range b.Subjects {
+			if s := &b.Subjects[i]; s.Num == num {
+				b.Rekey = append(b.Rekey, r.t.nameless(num, s.Key, s.box()))
+				return nil
+			}
+		}
+		rows, err := r.l.store.SubjectsBy(ctx, r.t.id, []SubjectNum{num})
+		if err != nil || len(rows) != 1 || !r.t.vouched(&rows[0]) {
+			return errors.Join(err, ErrTampered)
+		}
+		b.Rekey = append(b.Rekey, r.t.nameless(num, rows[0].Key, rows[0].box()))
+		return nil
+	case row.Kind == KindLift && len(all) > 0:
+		if len(all) == 1 && who.version == namelessVersion {
+			b.Rekey = append(b.Rekey, r.t.nameless(row.Subject, seal.Ref{}, nil))
+		}
+		show, err := r.l.reveal(r.t, &all[len(all)-1], nil)
+		if err != nil || show == nil || show.gone {
+			return err
+		}
+		rows, err := r.l.store.SubjectsBy(ctx, r.t.id, []SubjectNum{show.link.num})
+		if err != nil || len(rows) != 1 || !r.t.vouched(&rows[0]) {
+			return errors.Join(err, ErrTampered)
+		}
+		back := SubjectRow{Num: show.link.num, Lookup: show.link.lookup, LookupVersion: lookupVersion, Key: show.link.key}
+		b.Rekey = append(b.Rekey, r.t.signed(back, rows[0].box()))
+		r.named[r.t.mark(show.link.lookup)] = show.link.num
+		return nil
+	}
+	return nil
 }
 
 // read returns the row at a position of the journal, and its person.
@@ -138,10 +194,31 @@ func (r *replayer) read(p Position) (Row, subjectRef, error) {
 		return Row{}, subjectRef{}, ErrTampered
 	}
 	row, who, err := decodeJournal(rec)
+	if err == nil {
+		err = r.uncover(&who)
+	}
 	if err == nil && row.Kind != KindLost && !row.verify(r.t.keys.MAC) {
 		err = ErrTampered
 	}
 	return row, who, err
+}
+
+// uncover makes a name of the journal a lookup again. Where the person's key is
+// destroyed nobody can: what comes back of them is nameless.
+func (r *replayer) uncover(who *subjectRef) error {
+	if !who.covered {
+		return nil
+	}
+	key, err := r.l.vault.SubjectKey(who.key)
+	switch {
+	case errors.Is(err, ErrKeyGone):
+		*who = subjectRef{version: namelessVersion}
+	case err != nil:
+		return err
+	default:
+		who.covered, who.lookup = false, cover(who.lookup, padOf(key))
+	}
+	return nil
 }
 
 // batch commits the next rows, with the people whom the database does not know.
@@ -149,6 +226,7 @@ func (r *replayer) batch(ctx context.Context) error {
 	var b Batch
 	people := map[SubjectNum]subjectRef{}
 	names := map[SubjectNum]Row{} // a row that names the person
+	var last Row
 	for p := r.head + 1; p <= r.journal && len(b.Rows) < replayBatch; p++ {
 		row, who, err := r.read(p)
 		if err != nil {
@@ -160,19 +238,26 @@ func (r *replayer) batch(ctx context.Context) error {
 		}
 		if row.Subject != 0 {
 			people[row.Subject] = who
-			switch row.Kind {
-			case KindConsent:
+			if row.Kind == KindConsent {
 				names[row.Subject] = row
-			case KindErasure:
-				r.erased[row.Subject] = true
 			}
 		}
 		r.recorded = max(r.recorded, row.RecordedAt)
 		b.Rows = append(b.Rows, row)
+		if last = row; row.Subject != 0 && (row.Kind == KindErasure || row.Kind == KindLift) {
+			break // what it does to names is committed before somebody else takes them
+		}
 	}
+	about := people[last.Subject]
 	err := r.addPeople(ctx, &b, people, names)
 	if err != nil {
 		return err
+	}
+	if last.Subject != 0 {
+		if err = r.rename(ctx, &b, last, about); err != nil {
+			return err
+		}
+		r.note(&last)
 	}
 	err = r.l.store.Append(ctx, r.t.id, func(h Head) (Batch, error) {
 		if h.Position != r.head {
@@ -206,9 +291,10 @@ func (r *replayer) addPeople(ctx context.Context, b *Batch, people map[SubjectNu
 			return ErrTampered
 		}
 		known[row.Num] = true
-		if people[row.Num] == refOf(&row) {
-			delete(people, row.Num)
-		} else if !r.erased[row.Num] {
+		now, was := people[row.Num], refOf(&row)
+		if now == was || now.version == namelessVersion || was.version == namelessVersion {
+			delete(people, row.Num) // what a row says too much, Open does not believe
+		} else if len(r.erased[row.Num]) == 0 {
 			return ErrDiverged
 		}
 	}
@@ -216,6 +302,9 @@ func (r *replayer) addPeople(ctx context.Context, b *Batch, people map[SubjectNu
 		row, err := r.personRow(num, who, names[num])
 		if err != nil {
 			return err
+		}
+		if row.LookupVersion == lookupVersion {
+			r.named[r.t.mark(row.Lookup)] = num
 		}
 		if known[num] {
 			b.Rekey = append(b.Rekey, row)
@@ -228,19 +317,15 @@ func (r *replayer) addPeople(ctx context.Context, b *Batch, people map[SubjectNu
 
 // personRow is a person's row as the journal knows them.
 func (r *replayer) personRow(num SubjectNum, who subjectRef, named Row) (SubjectRow, error) {
-	row := SubjectRow{Num: num, Lookup: who.lookup, LookupVersion: lookupVersion, Key: who.key}
-	var box []byte
-	if who.marked {
-		row.LookupVersion = markedVersion
-	} else {
-		var err error
-		if box, err = r.identifier(num, who, named); err != nil {
-			return SubjectRow{}, err
-		}
+	switch who.version {
+	case namelessVersion:
+		return r.t.nameless(num, who.key, nil), nil
+	case markedVersion:
+		return r.t.markRow(num, who.lookup), nil
 	}
-	mac := r.t.subjectMAC(&row, box)
-	row.Sealed = append(mac[:], box...)
-	return row, nil
+	box, err := r.identifier(num, who, named)
+	row := SubjectRow{Num: num, Lookup: who.lookup, LookupVersion: lookupVersion, Key: who.key}
+	return r.t.signed(row, box), err
 }
 
 // identifier seals a person's identifier anew, where an entry has it: nothing
@@ -258,7 +343,7 @@ func (r *replayer) identifier(num SubjectNum, who subjectRef, named Row) ([]byte
 	}
 	var audit Audit
 	plain, err := seal.Open(key, named.Sealed, rowAAD(r.t.id, named.Position))
-	if err != nil && r.erased[num] {
+	if err != nil && len(r.erased[num]) > 0 {
 		return nil, nil // said under the key that they had before they were erased
 	}
 	if err != nil || json.Unmarshal(plain, &audit) != nil {

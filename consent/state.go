@@ -6,7 +6,10 @@ type state struct {
 	num          SubjectNum
 	ord          uint32 // index in masks
 	jurisdiction Jurisdiction
-	suppressed   bool // erased; a later grant lets the person return, per purpose
+	gone         bool       // erased: nothing leads here any more, and nobody comes back as them
+	newest       Position   // of what the person said
+	mark         SubjectNum // who came back after an erasure: the mark it left
+	suppressed   bool       // erased; a later grant lets the person return, per purpose
 	suppressedAt Time
 	// condemned: the key that the person had is destroyed or about to be, and
 	// they have said nothing since.

@@ -34,22 +34,33 @@ type tenant struct {
 	byNum    map[SubjectNum]*state
 	who      map[SubjectNum]subjectRef
 	byLookup map[[32]byte]SubjectNum
-	byMark   map[[32]byte]SubjectNum // by suppression mark: erased people, and further identifiers of others
-	removals map[string]removal      // that are not carried out yet, by the erasure's id
-	waits    map[string]uint8        // erasures of which nothing may be deleted now, by id, and why
-	masks    map[maskKey]*mask
-	notes    map[Kind][]Position // of keys, restores and the vault
+	byMark   map[[32]byte]marked // by suppression mark (see mark.go)
+	suppressions
+	heirs     map[SubjectNum]SubjectNum // by mark: who came back
+	aliases   map[SubjectNum][][32]byte // lookups of people's further identifiers
+	completed map[string]bool           // erasures, by id
+	stale     map[[32]byte]SubjectNum   // lookups that rows have, of people who left
+	loading   bool                      // nobody asks yet, and rows of people are newer than what is applied
+	removals  map[string]removal        // that are not carried out yet, by the erasure's id
+	waits     map[string]uint8          // erasures of which nothing may be deleted now, by id, and why
+	masks     map[maskKey]*mask
+	notes     map[Kind][]Position // of keys, restores and the vault
 }
 
 // subjectRef is what is needed to name and to seal for a person.
 type subjectRef struct {
-	lookup [32]byte
-	key    seal.Ref
-	marked bool // erased: lookup is the mark
+	lookup  [32]byte // zero for who is found by nothing
+	key     seal.Ref
+	version uint8 // of the lookup
+	covered bool  // lookup is a name of the journal's, not uncovered yet
 }
 
 func refOf(row *SubjectRow) subjectRef {
-	return subjectRef{row.Lookup, row.Key, row.LookupVersion == markedVersion}
+	who := subjectRef{lookup: row.Lookup, key: row.Key, version: row.LookupVersion}
+	if who.version == namelessVersion {
+		who.lookup = [32]byte{}
+	}
+	return who
 }
 
 // closure says why a ledger is closed and whether it may be mended in place.
@@ -61,11 +72,14 @@ type closure struct {
 func newTenant(id TenantID, keys Keys) *tenant {
 	return &tenant{
 		id: id, keys: keys, tree: noTree{},
-		rules:    rules{registry: newRegistry()},
-		byNum:    map[SubjectNum]*state{},
-		who:      map[SubjectNum]subjectRef{},
-		byLookup: map[[32]byte]SubjectNum{},
-		byMark:   map[[32]byte]SubjectNum{},
+		rules:        rules{registry: newRegistry()},
+		byNum:        map[SubjectNum]*state{},
+		who:          map[SubjectNum]subjectRef{},
+		byLookup:     map[[32]byte]SubjectNum{},
+		byMark:       map[[32]byte]marked{},
+		suppressions: newSuppressions(),
+		heirs:        map[SubjectNum]SubjectNum{},
+		aliases:      map[SubjectNum][][32]byte{}, completed: map[string]bool{}, stale: map[[32]byte]SubjectNum{},
 		removals: map[string]removal{},
 		waits:    map[string]uint8{},
 		masks:    map[maskKey]*mask{},
@@ -93,17 +107,39 @@ func (t *tenant) subjectMAC(row *SubjectRow, box []byte) [32]byte {
 	return seal.MAC(t.keys.MAC, "assent subject row", b, box)
 }
 
-// addSubject makes a vouched row known, in place of an older one.
+// addSubject makes a vouched row known, in place of an older one. The caller
+// holds mu.
 func (t *tenant) addSubject(row SubjectRow) {
 	if old, ok := t.who[row.Num]; ok && t.byLookup[old.lookup] == row.Num {
 		delete(t.byLookup, old.lookup)
 	}
 	who := refOf(&row)
 	t.who[row.Num] = who
-	if who.marked {
-		t.byMark[row.Lookup] = row.Num
-	} else {
+	_, known := t.byNum[row.Num]
+	switch who.version {
+	case namelessVersion:
+		t.leave(row.Num)
+		return
+	case markedVersion:
+		if t.byMark[row.Lookup].num != row.Num {
+			t.byMark[row.Lookup] = marked{num: row.Num}
+		}
+	default:
 		t.byLookup[row.Lookup] = row.Num
+	}
+	if known || t.loading {
+		return
+	}
+	// Until its first entry is applied, which may be a moment later, nobody is
+	// permitted more than they were.
+	s := &state{suppressed: who.version == markedVersion}
+	if !s.suppressed {
+		t.inherit(s, row.Lookup)
+	}
+	if s.suppressed {
+		t.stateOf(row.Num).suppressed = true
+		t.stateOf(row.Num).suppressedAt = s.suppressedAt
+		t.refreshAll(t.byNum[row.Num])
 	}
 }
 
@@ -112,7 +148,10 @@ func (t *tenant) resolve(s Subject) SubjectNum {
 	lookup := t.lookup(s)
 	num := t.byLookup[lookup]
 	if num == 0 && len(t.byMark) > 0 {
-		num = t.byMark[t.mark(lookup)]
+		num = t.byMark[t.mark(lookup)].num
+		if heir := t.heirs[num]; heir != 0 {
+			num = heir
+		}
 	}
 	return num
 }
@@ -125,7 +164,8 @@ func (t *tenant) find(s Subject) (SubjectNum, *state) {
 
 // apply folds a verified row in. The caller holds mu for writing. Rows come
 // in order; one that was applied already is passed over, a gap is an error.
-func (t *tenant) apply(row Row, body func() ([]byte, error)) error {
+// show is what reveal made of it.
+func (t *tenant) apply(row Row, body func() ([]byte, error), show *shown) error {
 	if row.Position <= t.applied {
 		return nil
 	}
@@ -149,16 +189,16 @@ func (t *tenant) apply(row Row, body func() ([]byte, error)) error {
 	case KindKey, KindRestore, KindVault:
 		t.notes[row.Kind] = append(t.notes[row.Kind], row.Position)
 	case KindRemoval, KindErased, KindHold:
-		if err := t.applyErasure(row); err != nil {
+		if err := t.applyErasure(row, nil); err != nil {
 			return err
 		}
 	case KindIdentifier:
-		if err := t.applyIdentifier(row, body); err != nil {
+		if err := t.applyIdentifier(row, body, show); err != nil {
 			return err
 		}
 	case KindConsent, KindErasure, KindLost, KindLift:
 		if row.Kind == KindLift {
-			if err := t.applyErasure(row); err != nil {
+			if err := t.applyErasure(row, nil); err != nil {
 				return err
 			}
 		}
@@ -168,21 +208,17 @@ func (t *tenant) apply(row Row, body func() ([]byte, error)) error {
 		if _, known := t.who[row.Subject]; !known {
 			return fmt.Errorf("%w: an entry about nobody the ledger knows", ErrTampered)
 		}
-		s := t.byNum[row.Subject]
-		if s == nil {
-			s = &state{num: row.Subject, ord: uint32(len(t.states))}
-			t.states = append(t.states, s)
-			t.byNum[row.Subject] = s
-		}
+		s := t.spoke(row)
 		s.apply(row, &t.rules.registry)
-		if row.Kind == KindErasure {
-			if err := t.applyErasure(row); err != nil {
+		switch row.Kind {
+		case KindErasure:
+			if err := t.applyErasure(row, show); err != nil {
 				return err
 			}
+		case KindLift:
+			t.applyLift(row.Subject)
 		}
-		for k, m := range t.masks {
-			t.refresh(k, m, s)
-		}
+		t.refreshAll(s)
 	}
 	t.applied = row.Position
 	t.recorded = max(t.recorded, row.RecordedAt)
@@ -192,6 +228,21 @@ func (t *tenant) apply(row Row, body func() ([]byte, error)) error {
 		}
 	}
 	return nil
+}
+
+// spoke returns the state of a person who speaks. At the first time that is of
+// someone who comes back after an erasure, perhaps.
+func (t *tenant) spoke(row Row) *state {
+	s := t.stateOf(row.Subject)
+	if row.Kind == KindErasure || row.Kind == KindLift {
+		return s
+	}
+	first := s.newest == 0
+	s.newest = row.Position
+	if who := t.who[row.Subject]; first && who.version == lookupVersion {
+		t.inherit(s, who.lookup)
+	}
+	return s
 }
 
 func (t *tenant) applyRules(row Row, plain []byte) error {
@@ -270,6 +321,10 @@ func (l *Ledger) catchUp(ctx context.Context, t *tenant, head Position) error {
 	if err != nil {
 		return err
 	}
+	shows, err := l.revealAll(t, rows, people)
+	if err != nil {
+		return err
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, p := range people {
@@ -278,10 +333,34 @@ func (l *Ledger) catchUp(ctx context.Context, t *tenant, head Position) error {
 		}
 		t.addSubject(p)
 	}
-	for _, r := range rows {
-		if err := t.apply(r, t.body(r)); err != nil {
+	for i, r := range rows {
+		if err := t.apply(r, t.body(r), shows[i]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// revealAll is reveal for entries and the rows of people that were read with them.
+func (l *Ledger) revealAll(t *tenant, rows []Row, people []SubjectRow) ([]*shown, error) {
+	fresh := map[SubjectNum]seal.Ref{}
+	for _, p := range people {
+		fresh[p.Num] = p.Key
+	}
+	key := func(num SubjectNum) seal.Ref {
+		if ref, ok := fresh[num]; ok {
+			return ref
+		}
+		t.mu.RLock()
+		defer t.mu.RUnlock()
+		return t.who[num].key
+	}
+	shows := make([]*shown, len(rows))
+	for i := range rows {
+		var err error
+		if shows[i], err = l.reveal(t, &rows[i], key); err != nil {
+			return nil, err
+		}
+	}
+	return shows, nil
 }

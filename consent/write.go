@@ -62,6 +62,8 @@ type write struct {
 	subject Subject // zero for entries of the tenant itself
 	alone   bool    // in a transaction of its own
 	keyless bool    // nothing is sealed under the person's key
+	linked  bool    // of a suppression: somebody is behind it
+	round   int     // and how often somebody was
 	// job makes the row of an erasure that is committed with the entry; key is
 	// the person's at that moment.
 	job    func(row *Row, key seal.Ref) (ErasureRow, error)
@@ -208,8 +210,12 @@ func (l *Ledger) commit(ctx context.Context, t *tenant, batch []*write) error {
 		if err != nil {
 			return err
 		}
+		linking, err := l.linkKey(batch)
+		if err != nil {
+			return err
+		}
 		l.step("slots.synced") // a crash here leaves slots that no row names: wiped at the next start
-		b := builder{l: l, t: t, fresh: fresh, again: again}
+		b := builder{l: l, t: t, fresh: fresh, again: again, linking: linking, pads: map[SubjectNum][32]byte{}}
 		within, end := l.watch.Begin(ctx, StepAppend)
 		err = l.store.Append(within, t.id, func(head Head) (Batch, error) { return b.prepare(within, head, batch) })
 		end(err)
@@ -249,18 +255,26 @@ func (l *Ledger) newcomers(ctx context.Context, t *tenant, batch []*write) (map[
 		if err != nil {
 			return nil, nil, err
 		}
-		if num == 0 {
+		t.mu.RLock()
+		condemned, mark := t.condemned(num), t.who[num].version == markedVersion
+		t.mu.RUnlock()
+		if w.keyless {
+			t.mu.RLock()
+			name := t.mark(t.who[num].lookup)
+			t.mu.RUnlock()
+			if err := l.unname(ctx, t, name); err != nil {
+				return nil, nil, err
+			}
+		}
+		if num == 0 || mark && !w.keyless {
 			fresh[w.subject] = nil
 			continue
 		}
-		t.mu.RLock()
-		condemned := t.condemned(num)
-		t.mu.RUnlock()
 		if condemned && !w.keyless && again[num] == nil {
 			again[num] = &newcomer{who: w.subject}
 		}
 	}
-	if err := l.makeKeys(t, fresh); err != nil {
+	if err := l.makeKeys(ctx, t, fresh); err != nil {
 		return nil, nil, err
 	}
 	if err := l.makeKeysAgain(t, again); err != nil {
@@ -269,11 +283,45 @@ func (l *Ledger) newcomers(ctx context.Context, t *tenant, batch []*write) (map[
 	return fresh, again, nil
 }
 
-// condemned reports whether a person's key is destroyed or about to be: what
-// they say from now on needs another. The caller holds mu.
+// linkKey makes the key of a suppression's link, when there is one in the batch.
+func (l *Ledger) linkKey(batch []*write) (*newcomer, error) {
+	if len(batch) != 1 || !batch[0].keyless || batch[0].subject.IsZero() {
+		return nil, nil
+	}
+	keys, refs, err := l.vault.NewSubjectKeys(1)
+	if err != nil {
+		return nil, fmt.Errorf("%w: make keys in the vault", ErrUnavailable)
+	}
+	return &newcomer{key: keys[0], row: SubjectRow{Key: refs[0]}}, nil
+}
+
+// unname takes names from rows that still have those of people who left: data
+// that was put back. Whoever comes now gets a row with such a name.
+func (l *Ledger) unname(ctx context.Context, t *tenant, lookup [32]byte) error {
+	t.mu.RLock()
+	num, stale := t.stale[lookup]
+	key := t.who[num].key
+	t.mu.RUnlock()
+	if !stale {
+		return nil
+	}
+	row := t.nameless(num, key, nil)
+	err := l.store.Append(ctx, t.id, func(Head) (Batch, error) { return Batch{Rekey: []SubjectRow{row}}, nil })
+	if err != nil {
+		return asUnavailable(err)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.stale, lookup)
+	return nil
+}
+
+// condemned reports whether the key of a person who has their number still is
+// destroyed or about to be: what they say from now on needs another. It is so
+// after suppressions from before there were links. The caller holds mu.
 func (t *tenant) condemned(num SubjectNum) bool {
 	s := t.byNum[num]
-	return s != nil && s.condemned
+	return s != nil && s.condemned && t.who[num].version == lookupVersion
 }
 
 // makeKeysAgain makes new keys for people whose old one is condemned; they
@@ -334,7 +382,7 @@ type newcomer struct {
 	who   Subject
 }
 
-func (l *Ledger) makeKeys(t *tenant, fresh map[Subject]*newcomer) error {
+func (l *Ledger) makeKeys(ctx context.Context, t *tenant, fresh map[Subject]*newcomer) error {
 	if len(fresh) == 0 {
 		return nil
 	}
@@ -344,6 +392,10 @@ func (l *Ledger) makeKeys(t *tenant, fresh map[Subject]*newcomer) error {
 	}
 	i := 0
 	for s := range fresh {
+		if err := l.unname(ctx, t, t.lookup(s)); err != nil {
+			l.discard(refs)
+			return err
+		}
 		fresh[s] = &newcomer{key: keys[i], row: t.subjectRow(randomNum(), s, keys[i], refs[i]), who: s}
 		i++
 	}
@@ -353,9 +405,7 @@ func (l *Ledger) makeKeys(t *tenant, fresh map[Subject]*newcomer) error {
 func (t *tenant) subjectRow(num SubjectNum, s Subject, key seal.Key, ref seal.Ref) SubjectRow {
 	row := SubjectRow{Num: num, Lookup: t.lookup(s), LookupVersion: lookupVersion, Key: ref}
 	box := seal.Seal(key, []byte(s.Reveal()), subjectAAD(t.id, num))
-	mac := t.subjectMAC(&row, box)
-	row.Sealed = append(mac[:], box...)
-	return row
+	return t.signed(row, box)
 }
 
 // subjectAAD binds a sealed identifier to its person.
@@ -396,22 +446,24 @@ func (l *Ledger) finish(ctx context.Context, t *tenant, b *builder) error {
 	for _, s := range append(b.batch.Subjects, b.batch.Rekey...) {
 		t.addSubject(s)
 	}
-	for i := range rows {
-		recs[i] = t.journalRecord(&rows[i])
-	}
 	t.mu.Unlock()
+	for i := range rows {
+		var err error
+		if recs[i], err = l.journalRecord(t, &rows[i], b.pads); err != nil {
+			l.shut(t, ErrUnavailable)
+			return err
+		}
+	}
 	if len(recs) > 0 {
 		if err := l.journal(ctx, t, recs); err != nil {
 			return err
 		}
 	}
 	l.step("journal.synced") // a crash here leaves entries nobody was told of: a repeat meets them
+	shows, err := l.revealAll(t, rows, nil)
 	t.mu.Lock()
-	var err error
-	for _, row := range rows {
-		if err = t.apply(row, t.body(row)); err != nil {
-			break
-		}
+	for i := 0; err == nil && i < len(rows); i++ {
+		err = t.apply(rows[i], t.body(rows[i]), shows[i])
 	}
 	t.mu.Unlock()
 	if err != nil {

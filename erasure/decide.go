@@ -129,7 +129,7 @@ func (s *Service) lift(ctx context.Context, k Keys, t consent.TenantID, row *con
 		}
 		return err
 	}
-	return s.discard(ctx, j.order(t, row), probe)
+	return s.discard(ctx, Order{Tenant: t, ID: row.ID}, probe)
 }
 
 // archive changes the evidence that is kept.
@@ -158,7 +158,11 @@ func (s *Service) Verify(ctx context.Context, t consent.TenantID, id string) (Er
 		return Erasure{}, ErrState
 	}
 	return s.change(ctx, t, id, func(k Keys, row *consent.ErasureRow, j *job) error {
-		findings, probes, err := s.Checker.Check(ctx, j.order(t, row))
+		order, err := s.order(ctx, j, t, row)
+		if err != nil {
+			return err
+		}
+		findings, probes, err := s.Checker.Check(ctx, order)
 		if err != nil {
 			return err
 		}

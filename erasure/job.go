@@ -1,6 +1,7 @@
 package erasure
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 
@@ -14,10 +15,13 @@ type job struct {
 	Regulation   string               `json:"regulation"`
 	Jurisdiction consent.Jurisdiction `json:"jurisdiction,omitempty"`
 	By           string               `json:"by"`
-	Subject      consent.SubjectNum   `json:"subject,omitempty"`
-	Key          seal.Ref             `json:"key,omitzero"`
-	Removal      consent.Removal      `json:"removal,omitzero"`
-	At           consent.Time         `json:"at"` // of the suppression
+	Subject      consent.SubjectNum   `json:"subject,omitempty"` // the mark that the entry is about
+	// Behind: there is somebody behind the mark, whom the ledger knows until the
+	// erasure is completed. This row never does.
+	Behind  bool            `json:"behind,omitempty"`
+	Key     seal.Ref        `json:"key,omitzero"` // in older rows, of the person: Subject is their own number
+	Removal consent.Removal `json:"removal,omitzero"`
+	At      consent.Time    `json:"at"` // of the suppression
 
 	Prepared bool           `json:"prepared,omitempty"` // the probe material is durable
 	Begun    bool           `json:"begun,omitempty"`    // something may be deleted: no way back
@@ -58,11 +62,26 @@ func openJob(k Keys, t consent.TenantID, row *consent.ErasureRow) (*job, error) 
 	return &j, nil
 }
 
-func (j *job) order(t consent.TenantID, row *consent.ErasureRow) Order {
-	return Order{
-		Tenant: t, ID: row.ID, Position: row.Position, Subject: j.Subject, Key: j.Key,
+// order is an erasure as its steps see it. Of a person it is about whoever is
+// behind the mark, as long as anybody can tell.
+func (s *Service) order(ctx context.Context, j *job, t consent.TenantID, row *consent.ErasureRow) (Order, error) {
+	o := Order{
+		Tenant: t, ID: row.ID, Position: row.Position, Subject: j.Subject, Mark: j.Subject, Key: j.Key,
 		Removal: j.Removal, At: j.At, Probe: row.Key,
 	}
+	if !j.Behind {
+		return o, nil
+	}
+	who, err := s.Ledger.Behind(ctx, t, j.Subject)
+	switch {
+	case err != nil:
+		return o, err
+	case who.Num != 0:
+		o.Subject, o.Key, o.Lookup = who.Num, who.Key, who.Lookup
+	case State(row.State).open() && len(j.Statement) == 0:
+		return o, fmt.Errorf("%w: nobody is behind the mark of an open erasure", ErrUnavailable)
+	}
+	return o, nil
 }
 
 // target returns a target's report.

@@ -294,7 +294,11 @@ func (w *work) prepare(ctx context.Context) (err error) {
 		}
 		w.Deps.Step("erasure.key") // a crash here: the row names the key, nothing is sealed under it
 	}
-	if w.j.Gathered, err = w.Checker.Gather(ctx, w.j.order(w.t, &w.row)); err != nil {
+	order, err := w.order(ctx, w.j, w.t, &w.row)
+	if err != nil {
+		return err
+	}
+	if w.j.Gathered, err = w.Checker.Gather(ctx, order); err != nil {
 		return err
 	}
 	w.Deps.Step("erasure.gathered") // a crash here: gathered anew
@@ -311,11 +315,15 @@ func (w *work) step(ctx context.Context) error {
 		w.row.State = uint8(Verifying)
 		return w.save(ctx)
 	}
+	order, err := w.order(ctx, w.j, w.t, &w.row)
+	if err != nil {
+		return err
+	}
 	w.Deps.Step("erasure.before." + next.Name)
 	for more := true; more; {
 		var deleted map[string]uint64
 		var err error
-		deleted, more, err = next.Run(ctx, w.j.order(w.t, &w.row))
+		deleted, more, err = next.Run(ctx, order)
 		for name, n := range deleted {
 			if r := w.j.target(name); r != nil {
 				r.Deleted += n
@@ -362,7 +370,11 @@ func (w *work) reached(target string) bool {
 
 // verify looks whether it is gone, and freezes what the receipt says.
 func (w *work) verify(ctx context.Context) error {
-	findings, probes, err := w.Checker.Check(ctx, w.j.order(w.t, &w.row))
+	order, err := w.order(ctx, w.j, w.t, &w.row)
+	if err != nil {
+		return err
+	}
+	findings, probes, err := w.Checker.Check(ctx, order)
 	if err != nil {
 		return err
 	}
@@ -392,7 +404,7 @@ func (w *work) verify(ctx context.Context) error {
 	}
 	w.j.VerifiedAt = w.now
 	w.Deps.Step("erasure.verified") // a crash here: verified anew
-	return w.enter(ctx, outcome)
+	return w.enter(ctx, outcome, order.Subject)
 }
 
 // take enters findings and probes into the report. What was not looked for, or
@@ -419,7 +431,7 @@ func (w *work) take(findings []Finding, probes []Probe) error {
 
 // enter freezes the statement: its digest goes into the ledger in the same
 // transaction as the row that holds it.
-func (w *work) enter(ctx context.Context, outcome State) error {
+func (w *work) enter(ctx context.Context, outcome State, behind consent.SubjectNum) error {
 	origin, err := w.Tree.Origin(w.t)
 	if err != nil {
 		return err
@@ -441,10 +453,17 @@ func (w *work) enter(ctx context.Context, outcome State) error {
 		w.row.Sealed, err = w.j.seal(w.k, w.t, w.row.ID)
 		return w.row, err
 	})
-	if err == nil {
-		w.Deps.Step("erasure.entered") // a crash here: the next start proves and signs the same statement
+	if err != nil {
+		return err
 	}
-	return err
+	w.Deps.Step("erasure.entered") // a crash here: the next start proves and signs the same statement
+	if w.j.Behind {
+		if err := w.Ledger.Forget(ctx, w.t, behind); err != nil {
+			w.Log.Warn("whose mark it was is forgotten later", "job_id", w.row.ID)
+		}
+		w.Deps.Step("erasure.forgotten") // a crash before it: the next start or sweep forgets
+	}
+	return nil
 }
 
 // finish makes the receipt, ends the job and forgets what was looked for.
@@ -460,7 +479,7 @@ func (w *work) finish(ctx context.Context) error {
 	if w.row.Receipt, err = encodeReceipt(w.j.Statement, sig, proofs[0], proofs[1], checkpoint); err != nil {
 		return err
 	}
-	order, probe := w.j.order(w.t, &w.row), w.row.Key
+	probe := w.row.Key
 	w.row.State, w.row.Key = uint8(w.j.Outcome), seal.Ref{}
 	if err := w.save(ctx); err != nil {
 		return err
@@ -468,7 +487,7 @@ func (w *work) finish(ctx context.Context) error {
 	w.Deps.Step("erasure.receipt") // a crash here: no open job names the key, and the next start wipes it
 	w.Log.Info("an erasure ended", "job_id", w.row.ID, "state", w.j.Outcome.String(), "documents", w.j.Gathered.Documents,
 		"passages", w.j.Gathered.Passages, "duration", time.Duration(w.now-w.row.Created))
-	return w.discard(ctx, order, probe)
+	return w.discard(ctx, Order{Tenant: w.t, ID: w.row.ID}, probe)
 }
 
 // discard destroys the key of probe material, and then its file. A failure

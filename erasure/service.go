@@ -134,12 +134,12 @@ func (s *Service) Request(ctx context.Context, t consent.TenantID, r Request) (E
 		if r.Subject.IsZero() {
 			return Erasure{}, &InputError{"subject", "is required"}
 		}
-		num, err := s.Ledger.Find(ctx, t, r.Subject)
+		mark, round, err := s.Ledger.Marked(ctx, t, r.Subject)
 		if err != nil {
 			return Erasure{}, err
 		}
-		if num != 0 {
-			if e, open, err := s.open(ctx, k, t, personName(k, num)); open || err != nil {
+		if mark != 0 {
+			if e, open, err := s.open(ctx, k, t, personName(k, mark, round)); open || err != nil {
 				return e, err
 			}
 		}
@@ -183,15 +183,15 @@ func (s *Service) suppress(ctx context.Context, k Keys, t consent.TenantID, r Re
 		Subject: r.Subject, Removal: j.Removal, ID: id, Scope: string(r.Scope), Regulation: j.Regulation, Jurisdiction: r.Jurisdiction,
 		Job: func(at consent.Suppressed) (consent.ErasureRow, error) {
 			j := j
-			j.Subject, j.Key, j.At = at.Subject, at.Key, at.At
+			j.Subject, j.Behind, j.Key, j.At = at.Mark, at.Behind, at.Key, at.At
 			row = consent.ErasureRow{
 				ID: id, State: uint8(Suppressed), Open: true, Version: 1, Position: at.Position,
 				Created: at.At, Due: at.At + consent.Time(within), ArchiveUntil: at.At + consent.Time(archiveFor),
 				Archive: seal.Seal(k.Archive, archive, jobAAD(t, id, "archive")),
 			}
 			row.Name = removalName(k, j.Scope, &j.Removal)
-			if at.Subject != 0 {
-				row.Name = personName(k, at.Subject)
+			if at.Mark != 0 {
+				row.Name = personName(k, at.Mark, at.Round)
 			}
 			if wait {
 				row.State = uint8(Received)
@@ -216,8 +216,14 @@ func (s *Service) suppress(ctx context.Context, k Keys, t consent.TenantID, r Re
 	return s.show(ctx, k, t, &row)
 }
 
-func personName(k Keys, num consent.SubjectNum) [32]byte {
-	return seal.MAC(k.Name, "assent erasure of a person", binary.BigEndian.AppendUint64(nil, uint64(num)))
+// personName is of a mark and of the times that somebody was behind it: who came
+// back meanwhile is not who is being erased.
+func personName(k Keys, mark consent.SubjectNum, round int) [32]byte {
+	b := binary.BigEndian.AppendUint64(nil, uint64(mark))
+	if round > 0 {
+		b = binary.BigEndian.AppendUint64(b, uint64(round))
+	}
+	return seal.MAC(k.Name, "assent erasure of a person", b)
 }
 
 func removalName(k Keys, s Scope, r *consent.Removal) [32]byte {
@@ -346,5 +352,5 @@ func (s *Service) Order(ctx context.Context, t consent.TenantID, id string) (Ord
 	if err != nil {
 		return Order{}, err
 	}
-	return j.order(t, &row), nil
+	return s.order(ctx, j, t, &row)
 }

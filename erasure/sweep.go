@@ -22,6 +22,9 @@ func (s *Service) Sweep(ctx context.Context, t consent.TenantID) {
 			s.Log.Warn("documents past their retention stay for now", "error", err)
 		}
 	}
+	if err := s.Ledger.ForgetCompleted(ctx, t); err != nil {
+		s.Log.Warn("whose mark it was is forgotten later", "error", err)
+	}
 	n, err := s.Reconcile(ctx, t)
 	if err == nil {
 		var docs int
@@ -55,24 +58,27 @@ func (s *Service) Reconcile(ctx context.Context, t consent.TenantID) (found int,
 	if err != nil {
 		return 0, err
 	}
-	for num, at := range suppressed {
-		key, named := unscrubbed[num]
+	for _, who := range suppressed {
+		key, named := unscrubbed[who.Num]
 		back := named
 		if !back {
-			if back, err = s.Corpus.Orphans(ctx, t, num, at); err != nil {
+			if back, err = s.Corpus.Orphans(ctx, t, who.Num, who.Before); err != nil {
 				return found, err
 			}
 		}
 		if !back {
 			continue
 		}
-		if _, open, err := s.Store.OpenErasure(ctx, t, personName(k, num)); err != nil {
+		if _, open, err := s.Store.OpenErasure(ctx, t, personName(k, who.Mark, who.Round)); err != nil {
 			return found, err
 		} else if open {
 			continue
 		}
 		found++
-		if _, err := s.again(ctx, Order{Tenant: t, Position: at, Subject: num, Key: key}); err != nil {
+		if _, err := s.again(ctx, Order{Tenant: t, Position: who.Before, Subject: who.Num, Mark: who.Mark, Key: key}); err != nil {
+			return found, err
+		}
+		if err := s.Ledger.Forget(ctx, t, who.Num); err != nil {
 			return found, err
 		}
 	}

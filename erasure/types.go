@@ -169,9 +169,11 @@ func (r TargetReport) State() string {
 type Order struct {
 	Tenant   consent.TenantID
 	ID       string
-	Position consent.Position // of the suppression: what was decided before it goes
-	Subject  consent.SubjectNum
-	Key      seal.Ref // of the person, at the suppression
+	Position consent.Position   // of the suppression: what was decided before it goes
+	Subject  consent.SubjectNum // whoever is behind the mark; the mark, when nobody can tell any more
+	Mark     consent.SubjectNum // that the entry is about
+	Lookup   [32]byte           // keyed, of the person's first identifier
+	Key      seal.Ref           // of the person, at the suppression
 	Removal  consent.Removal
 	At       consent.Time // of the suppression
 	Probe    seal.Ref     // one-time key of the probe material; zero: there is none any more

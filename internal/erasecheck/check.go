@@ -424,11 +424,25 @@ func (c *Checker) files(ctx context.Context, o erasure.Order, m *material, r *re
 // again is verification after the probe material is gone.
 func (c *Checker) again(ctx context.Context, o erasure.Order) ([]erasure.Finding, []erasure.Probe, error) {
 	r := &report{}
-	linked := 0
+	linked, people := 0, 1
 	if o.Subject != 0 {
 		var err error
 		if linked, err = c.Rows.Linked(ctx, o.Tenant, o.Subject, o.Position); err != nil {
 			return nil, nil, err
+		}
+		if o.Subject == o.Mark { // who it was, nobody can tell: it is one of these
+			gone, err := c.Ledger.Gone(ctx, o.Tenant)
+			if err != nil {
+				return nil, nil, err
+			}
+			people = len(gone)
+			for _, num := range gone {
+				n, err := c.Rows.Linked(ctx, o.Tenant, num, 1<<62)
+				if err != nil {
+					return nil, nil, err
+				}
+				linked += n
+			}
 		}
 	}
 	left := 0
@@ -439,7 +453,7 @@ func (c *Checker) again(ctx context.Context, o erasure.Order) ([]erasure.Finding
 	if err != nil {
 		return nil, nil, err
 	}
-	r.probe("again: count by person", 1, uint64(linked), uint64(linked), true)
+	r.probe("again: count by person", uint64(people), uint64(linked), uint64(linked), true)
 	r.probe("again: documents that the entry covers", 1, uint64(left), uint64(left), true)
 	for _, t := range c.Targets() {
 		r.find(t.Name, uint64(linked+left), erasure.Absent, "counted by person, and by what the ledger's entry covers", "")

@@ -231,11 +231,14 @@ func (c *Checker) addPerson(ctx context.Context, o erasure.Order, m *material) e
 		return err
 	}
 	row := rows[0]
-	if row.Key != o.Key || row.LookupVersion != 1 { // they came again, or are erased already
+	if row.Key != o.Key || row.Key.IsZero() { // they came again, or are erased already
 		return nil
 	}
-	m.Lookup = row.Lookup
-	m.needle(lookup, row.Lookup[:])
+	m.Lookup = o.Lookup
+	if m.Lookup == [32]byte{} { // suppressed before rows were nameless
+		m.Lookup = row.Lookup
+	}
+	m.needle(lookup, m.Lookup[:])
 	if len(row.Sealed) > 32 {
 		m.sealed(row.Sealed[32:])
 	}

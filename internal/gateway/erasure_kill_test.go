@@ -23,7 +23,7 @@ func TestKillAtEveryStepOfAnErasure(t *testing.T) {
 		"erasure.suppressed:1", "erasure.key:1", "probe.write:1", "probe.renamed:1", "erasure.gathered:1",
 		"erasure.before.documents:1", "erase.keys:1", "erase.committed:1", "erasure.after.documents:1",
 		"erasure.before.person_key:1", "erasure.after.person_key:1", "erasure.before.person_row:1", "erasure.after.person_row:1",
-		"erasure.before.files:1", "erasure.after.files:1", "erasure.verified:1", "erasure.entered:1", "log.signed:2", "erasure.receipt:1",
+		"erasure.before.files:1", "erasure.after.files:1", "erasure.verified:1", "erasure.entered:1", "erasure.forgotten:1", "log.signed:2", "erasure.receipt:1",
 	} {
 		t.Run(crash, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "data")

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -323,3 +325,158 @@ func (g *Gateway) HoldErasure(ctx context.Context, id string, holder [16]byte, l
 
 // FilesOf is where the files of a manifest lie.
 func (g *Gateway) FilesOf(id string) string { return filepath.Join(g.manifests, id, "files") }
+
+// A Remains is what stands together in one place: a row, or a record of the
+// journal, with all that opens in it under any key that is left. Names are what
+// the same thing is called elsewhere, each with its kind before it.
+type Remains struct {
+	Where string
+	Names []string
+}
+
+// Remains returns everything that the tenant's ports and the vault's give, opened
+// with every key there is.
+func (g *Gateway) Remains(t testing.TB) (out []Remains) {
+	t.Helper()
+	ctx, port := t.Context(), g.vault.Consent()
+	keys, _ := port.Keys(DefaultTenant)
+	ek, _ := g.vault.ErasureKeys(DefaultTenant)
+	left := []seal.Key{keys.Lookup, keys.Suppression, keys.MAC, keys.Payload, ek.Payload, ek.Archive, ek.Name, ek.Claim, g.vault.System()}
+	if err := g.vault.Remaining(string(DefaultTenant), func(k seal.Key) error { left = append(left, k); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	refs := func(f func(seal.Ref)) {
+		f(seal.Ref{})
+		g.Ledger.LinkKeys(f)
+		if err := g.db.KeyRefs(ctx, func(r seal.Ref) error { f(r); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refs(func(r seal.Ref) {
+		if k, err := port.SubjectKey(r); err == nil {
+			left = append(left, k)
+		}
+	})
+	open := func(box, aad []byte) []byte {
+		for _, k := range left {
+			if plain, err := seal.Open(k, box, aad); err == nil {
+				return plain
+			}
+		}
+		return nil
+	}
+	add := func(where string, names ...string) {
+		names = slices.DeleteFunc(names, func(s string) bool { return strings.Trim(s[1:], "0") == "" })
+		out = append(out, Remains{where, names})
+	}
+	num := func(n consent.SubjectNum) string { return fmt.Sprintf("n%d", n) }
+	key := func(b []byte) string { return fmt.Sprintf("k%x", b) }
+	mac := func(b []byte) string { return fmt.Sprintf("m%x", b) }
+	aad := func(p consent.Position, more string) []byte {
+		b := binary.BigEndian.AppendUint64([]byte("assent ledger\x00"+string(DefaultTenant)+"\x00"), uint64(p))
+		return append(b, more...)
+	}
+	entry := func(row *consent.Row) (names []string) {
+		names = append(names, fmt.Sprintf("p%d", row.Position), num(row.Subject))
+		var ev struct {
+			ID        string
+			Who, Link []byte
+			Mark      [32]byte
+			Sealed    []byte
+			Subject   string
+		}
+		body := row.Sealed
+		if plain := open(body, aad(row.Position, "")); plain != nil {
+			body = plain
+		}
+		if s, err := consent.ParseSubject(string(body)); err == nil && row.Kind == consent.KindIdentifier {
+			return append(names, "i"+s.Reveal())
+		}
+		if json.Unmarshal(body, &ev) != nil {
+			return names
+		}
+		names = append(names, "e"+ev.ID, mac(ev.Mark[:]), "i"+ev.Subject)
+		if s := open(ev.Sealed, aad(row.Position, "")); s != nil {
+			names = append(names, "i"+string(s))
+		}
+		if who := open(ev.Who, aad(row.Position, " who")); who != nil {
+			names = append(names, key(who[4:20]))
+			for m := who[20:]; len(m) >= 32; m = m[32:] {
+				names = append(names, mac(m[:32]))
+			}
+		}
+		if link := open(ev.Link, aad(row.Position, " link")); link != nil {
+			names = append(names, num(consent.SubjectNum(binary.BigEndian.Uint64(link))), key(link[12:28]), mac(link[28:60]))
+		}
+		return names
+	}
+	err := g.db.Subjects(ctx, DefaultTenant, func(s consent.SubjectRow) error {
+		box := binary.BigEndian.AppendUint64([]byte("assent subject\x00"+string(DefaultTenant)+"\x00"), uint64(s.Num))
+		add("a person's row", num(s.Num), mac(s.Lookup[:]), key(s.Key.ID[:]), "i"+string(open(s.Sealed[min(32, len(s.Sealed)):], box)))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = g.db.Rows(ctx, DefaultTenant, 0, func(row consent.Row) error {
+		add("an entry", entry(&row)...)
+		rec, err := port.ReadJournal(DefaultTenant, row.Position)
+		if err != nil {
+			return err
+		}
+		for at := range 2 { // as it is written now, and as older ones were
+			if b := rec.Payload; len(b) > 138 {
+				if row, err := consent.DecodeEntry(b[at+84:]); err == nil {
+					add("the journal", append(entry(&row), mac(b[at:at+32]), key(b[at+36:at+52]))...)
+				}
+			} else if len(b) > 61 {
+				add("the journal", fmt.Sprintf("p%d", rec.Position), num(consent.SubjectNum(binary.BigEndian.Uint64(b[1:]))), mac(b[9:41]), key(b[45:61]))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := g.db.Erasures(ctx, DefaultTenant, erasure.Page{Limit: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nums := []consent.SubjectNum{}
+	if err := g.db.Rows(ctx, DefaultTenant, 0, func(r consent.Row) error { nums = append(nums, r.Subject); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range rows {
+		names := []string{"e" + row.ID, fmt.Sprintf("p%d", row.Position), key(row.Key.ID[:]), mac(row.Name[:])}
+		var j struct {
+			Subject consent.SubjectNum
+			Key     seal.Ref
+			Entry   consent.Position
+		}
+		if plain := open(row.Sealed, fmt.Appendf(nil, "assent erasure\x00%s\x00%s\x00job", DefaultTenant, row.ID)); json.Unmarshal(plain, &j) != nil {
+			t.Fatal("a job does not open")
+		}
+		names = append(names, num(j.Subject), key(j.Key.ID[:]), fmt.Sprintf("p%d", j.Entry))
+		for _, n := range nums { // a MAC of a number is as good as the number
+			for round := range uint64(4) {
+				b := binary.BigEndian.AppendUint64(nil, uint64(n))
+				if round > 0 {
+					b = binary.BigEndian.AppendUint64(b, round)
+				}
+				if seal.MAC(ek.Name, "assent erasure of a person", b) == row.Name {
+					names = append(names, num(n))
+				}
+			}
+		}
+		add("an erasure", names...)
+	}
+	return out
+}
+
+// NamesOf is what an identifier may be called, for whoever has every key.
+func (g *Gateway) NamesOf(id string) []string {
+	keys, _ := g.vault.Consent().Keys(DefaultTenant)
+	lookup := seal.MAC(keys.Lookup, "assent subject", []byte(id))
+	mark := seal.MAC(keys.Suppression, "assent suppression", lookup[:])
+	return []string{"i" + id, fmt.Sprintf("m%x", lookup), fmt.Sprintf("m%x", mark)}
+}

@@ -509,6 +509,7 @@ func (g *Gateway) namedKeys(ctx context.Context) (func(seal.Ref) bool, error) {
 		named[ref] = true
 		return nil
 	})
+	g.Ledger.LinkKeys(func(ref seal.Ref) { named[ref] = true })
 	return func(ref seal.Ref) bool { return named[ref] }, err
 }
 

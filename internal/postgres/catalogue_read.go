@@ -154,7 +154,7 @@ func (db *DB) Bodies(ctx context.Context, t consent.TenantID, refs []retrieval.P
 // KeyRefs implements retrieval.Catalogue.
 func (db *DB) KeyRefs(ctx context.Context, f func(seal.Ref) error) error {
 	return db.streaming(ctx, "read key references", func(s *session) error {
-		return s.each(ctx, `SELECT key_slot, key_id FROM subjects WHERE lookup_version = 1
+		return s.each(ctx, `SELECT key_slot, key_id FROM subjects WHERE lookup_version <> 2 AND key_id <> decode(repeat('00', 16), 'hex')
 			UNION ALL SELECT key_slot, key_id FROM documents WHERE to_pos = 0
 			UNION ALL SELECT key_slot, key_id FROM manifests WHERE key_id IS NOT NULL
 			UNION ALL SELECT key_slot, key_id FROM erasures WHERE open AND key_id <> decode(repeat('00', 16), 'hex')`, nil, func(read scan) error {

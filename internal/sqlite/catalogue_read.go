@@ -153,7 +153,7 @@ func (db *DB) Bodies(ctx context.Context, t consent.TenantID, refs []retrieval.P
 func (db *DB) KeyRefs(ctx context.Context, f func(seal.Ref) error) error {
 	const doing = "read key references"
 	return db.reading(doing, func() error {
-		return each(ctx, db.readers, doing, `SELECT key_slot, key_id FROM subjects WHERE lookup_version = 1
+		return each(ctx, db.readers, doing, `SELECT key_slot, key_id FROM subjects WHERE lookup_version <> 2 AND key_id <> zeroblob(16)
 			UNION ALL SELECT key_slot, key_id FROM documents WHERE to_pos = 0
 			UNION ALL SELECT key_slot, key_id FROM manifests WHERE key_id IS NOT NULL
 			UNION ALL SELECT key_slot, key_id FROM erasures WHERE open = 1 AND key_id <> zeroblob(16)`, nil, func(read scan) error {

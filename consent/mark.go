@@ -1,0 +1,612 @@
+package consent
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/assent-gateway/assent/internal/seal"
+)
+
+// # What an erasure leaves of a person
+//
+// Entries are never changed, and each has the number of its person in clear. So
+// that nothing leads from a name to the entries of whoever is erased, the entry of
+// a suppression is not about that number. It is about a mark: a random number of
+// its own, whose row is found by a MAC of the person's keyed lookup, and which has
+// no other entries than those about suppressions. In the same transaction the row
+// of the person becomes nameless.
+//
+// What leads from the mark to the person, as long as there is something to delete
+// or to take back, is a box in the entry, the link, under a one-time key of the
+// vault: Forget destroys it when the erasure is completed. The box stays, like
+// every ciphertext of an erased person. From then on nobody can tell whose mark
+// it was, the gateway no more than whoever has all of its keys: of an identifier
+// there is left that it is suppressed, and since when; of a number, that it is
+// somebody's who was erased.
+//
+// Who comes back, with any identifier that they had, gets another number, and
+// inherits from the mark that they were suppressed. The mark stays as it is, for
+// the next time.
+//
+// Entries from before there were links are about the person's own number, whose
+// row then becomes the mark: they are read as they are.
+
+// Versions of what a person's row is found by.
+const (
+	lookupVersion   = 1 // an identifier
+	markedVersion   = 2 // the suppression mark
+	namelessVersion = 3 // nothing: Lookup is random
+)
+
+// A marked says whose a suppression mark is, and since when.
+type marked struct {
+	num  SubjectNum
+	at   Position
+	time Time
+}
+
+// A suppression is what the ledger remembers of an entry that suppresses.
+type suppression struct {
+	at      Position
+	mark    SubjectNum
+	erasure string
+	lifted  bool
+	was     map[[32]byte]marked // whose the marks were before
+	link    link                // zero: nobody is behind it, or nobody knows any more
+	key     seal.Ref            // of the link; zero: there never was one
+}
+
+// suppressions are those of a tenant, by position, by mark in order, and by who is
+// behind them.
+type suppressions struct {
+	suppressedAt map[Position]*suppression
+	suppressedBy map[SubjectNum][]*suppression
+	behind       map[SubjectNum][]*suppression
+}
+
+func newSuppressions() suppressions {
+	return suppressions{map[Position]*suppression{}, map[SubjectNum][]*suppression{}, map[SubjectNum][]*suppression{}}
+}
+
+// A link is who was suppressed.
+type link struct {
+	num    SubjectNum
+	key    seal.Ref // of the person
+	lookup [32]byte
+}
+
+const linkSize = 8 + 4 + 16 + 32
+
+func linkAAD(t TenantID, p Position) []byte { return append(rowAAD(t, p), " link"...) }
+func whoAAD(t TenantID, p Position) []byte  { return append(rowAAD(t, p), " who"...) }
+
+func (k link) seal(key seal.Key, t TenantID, p Position) []byte {
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, linkSize), uint64(k.num))
+	b = binary.BigEndian.AppendUint32(b, k.key.Slot)
+	return seal.Seal(key, append(append(b, k.key.ID[:]...), k.lookup[:]...), linkAAD(t, p))
+}
+
+func openLink(key seal.Key, box []byte, t TenantID, p Position) (k link, err error) {
+	plain, err := seal.Open(key, box, linkAAD(t, p))
+	if err != nil || len(plain) != linkSize {
+		return k, ErrTampered
+	}
+	d := decoder{b: plain}
+	k.num, k.key.Slot = SubjectNum(d.u64()), d.u32()
+	copy(k.key.ID[:], d.bytes(16))
+	copy(k.lookup[:], d.bytes(32))
+	return k, nil
+}
+
+// sealWho seals which key a link has, and under which marks the person is known.
+func sealWho(payload seal.Key, t TenantID, p Position, key seal.Ref, marks [][32]byte) []byte {
+	b := binary.BigEndian.AppendUint32(make([]byte, 0, 20+32*len(marks)), key.Slot)
+	b = append(b, key.ID[:]...)
+	for _, m := range marks {
+		b = append(b, m[:]...)
+	}
+	return seal.Seal(payload, b, whoAAD(t, p))
+}
+
+func openWho(payload seal.Key, box []byte, t TenantID, p Position) (key seal.Ref, marks [][32]byte, err error) {
+	plain, err := seal.Open(payload, box, whoAAD(t, p))
+	if err != nil || len(plain) < 20 || (len(plain)-20)%32 != 0 {
+		return key, nil, ErrTampered
+	}
+	d := decoder{b: plain}
+	key.Slot = d.u32()
+	copy(key.ID[:], d.bytes(16))
+	for len(d.b) > 0 {
+		marks = append(marks, [32]byte(d.bytes(32)))
+	}
+	return key, marks, nil
+}
+
+// shown is what an entry says under keys of the vault.
+type shown struct {
+	link  link
+	alias [32]byte // lookup of a further identifier
+	gone  bool     // the key is destroyed
+}
+
+// reveal opens what an entry says under keys of the vault, for apply, which runs
+// under a lock; nil when it says nothing of the kind. key returns a person's key.
+func (l *Ledger) reveal(t *tenant, row *Row, key func(SubjectNum) seal.Ref) (*shown, error) {
+	var ref seal.Ref
+	var ev ErasureEvent
+	switch row.Kind {
+	case KindErasure:
+		if json.Unmarshal(row.Sealed, &ev) != nil {
+			return nil, fmt.Errorf("%w: an entry about an erasure", ErrTampered)
+		}
+		if len(ev.Link) == 0 {
+			return nil, nil
+		}
+		var err error
+		if ref, _, err = openWho(t.keys.Payload, ev.Who, t.id, row.Position); err != nil {
+			return nil, err
+		}
+	case KindIdentifier:
+		if _, err := t.body(*row)(); err == nil {
+			return nil, nil // from before there were links: its mark is in it
+		}
+		ref = key(row.Subject)
+	default:
+		return nil, nil
+	}
+	if ref.IsZero() {
+		return &shown{gone: true}, nil
+	}
+	k, err := l.vault.SubjectKey(ref)
+	if errors.Is(err, ErrKeyGone) {
+		return &shown{gone: true}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: open a person's key", ErrUnavailable)
+	}
+	if row.Kind == KindErasure {
+		lk, err := openLink(k, ev.Link, t.id, row.Position)
+		return &shown{link: lk}, err
+	}
+	plain, err := seal.Open(k, row.Sealed, rowAAD(t.id, row.Position))
+	if err != nil {
+		return &shown{gone: true}, nil // said under an earlier key
+	}
+	s, err := ParseSubject(string(plain))
+	if err != nil {
+		return nil, fmt.Errorf("%w: an identifier", ErrTampered)
+	}
+	return &shown{alias: t.lookup(s)}, nil
+}
+
+// mark is the suppression mark of a keyed lookup: what an erased person is
+// recognised by.
+func (t *tenant) mark(lookup [32]byte) [32]byte {
+	return seal.MAC(t.keys.Suppression, "assent suppression", lookup[:])
+}
+
+// markRow is the row of a mark. Nothing in it is sealed, and it has no key.
+func (t *tenant) markRow(num SubjectNum, mark [32]byte) SubjectRow {
+	return t.signed(SubjectRow{Num: num, Lookup: mark, LookupVersion: markedVersion}, nil)
+}
+
+// nameless is a person's row without what they are found by.
+func (t *tenant) nameless(num SubjectNum, key seal.Ref, box []byte) SubjectRow {
+	return t.signed(SubjectRow{Num: num, Lookup: [32]byte(seal.NewKey()), LookupVersion: namelessVersion, Key: key}, box)
+}
+
+func (t *tenant) signed(row SubjectRow, box []byte) SubjectRow {
+	mac := t.subjectMAC(&row, box)
+	row.Sealed = append(mac[:], box...)
+	return row
+}
+
+// box is the sealed identifier of a row.
+func (row *SubjectRow) box() []byte { return row.Sealed[min(len(row.Sealed), len([32]byte{})):] }
+
+// stateOf returns a person's state, made when there is none. The caller holds mu.
+func (t *tenant) stateOf(num SubjectNum) *state {
+	s := t.byNum[num]
+	if s == nil {
+		s = &state{num: num, ord: uint32(len(t.states))}
+		t.states = append(t.states, s)
+		t.byNum[num] = s
+	}
+	return s
+}
+
+func (t *tenant) refreshAll(s *state) {
+	for k, m := range t.masks {
+		t.refresh(k, m, s)
+	}
+}
+
+// leave takes from a person what they are found by: they were suppressed, and
+// whoever comes with their identifiers is somebody else. The caller holds mu.
+func (t *tenant) leave(num SubjectNum) {
+	who := t.who[num]
+	for _, lookup := range append([][32]byte{who.lookup}, t.aliases[num]...) {
+		if t.byLookup[lookup] != num {
+			continue
+		}
+		delete(t.byLookup, lookup)
+		if t.loading && lookup == who.lookup {
+			t.stale[lookup] = num
+		}
+	}
+	if t.loading && who.version == markedVersion { // of a suppression that was taken back
+		t.stale[who.lookup] = num
+	}
+	who.lookup, who.version = [32]byte{}, namelessVersion
+	t.who[num] = who
+	s := t.stateOf(num)
+	s.gone = true
+	if t.heirs[s.mark] == num {
+		delete(t.heirs, s.mark)
+	}
+	t.refreshAll(s)
+}
+
+// come undoes leave.
+func (t *tenant) come(k link) {
+	t.who[k.num] = subjectRef{lookup: k.lookup, key: k.key, version: lookupVersion}
+	t.byLookup[k.lookup] = k.num
+	delete(t.stale, k.lookup)
+	for _, alias := range t.aliases[k.num] {
+		t.byLookup[alias] = k.num
+	}
+	s := t.stateOf(k.num)
+	s.gone = false
+	if s.mark != 0 {
+		t.heirs[s.mark] = k.num
+	}
+	t.refreshAll(s)
+}
+
+// inherit lets whoever has one of an erased person's identifiers begin as
+// suppressed. The caller holds mu.
+func (t *tenant) inherit(s *state, lookup [32]byte) {
+	if len(t.byMark) == 0 || lookup == [32]byte{} {
+		return
+	}
+	m, ok := t.byMark[t.mark(lookup)]
+	if !ok || m.num == s.num {
+		return
+	}
+	s.suppressed, s.suppressedAt = true, max(s.suppressedAt, m.time)
+	if was := t.byNum[m.num]; was != nil && s.newest != 0 { // they have acted since
+		was.condemned = false
+		s.mark, t.heirs[m.num] = m.num, s.num
+	}
+}
+
+// condemn makes an entry one about the mark of a person, and the person nameless,
+// in the same transaction. Somebody whom nobody knows is made first, so that an
+// ingest that makes them at the same time meets their row. It returns the person's
+// key where the entry is about their own number: in ledgers from before there were
+// links, as long as that erasure is not done.
+func (b *builder) condemn(ctx context.Context, w *write, row *Row, ev *ErasureEvent) (seal.Ref, error) {
+	t := b.t
+	w.linked, w.round = false, 0
+	t.mu.RLock()
+	num := t.resolve(w.subject)
+	who, old, rounds := t.who[num], t.condemned(num), t.round(num)
+	t.mu.RUnlock()
+	var person SubjectRow
+	switch {
+	case old:
+		row.Subject = num
+		return who.key, nil
+	case who.version == markedVersion: // again: nobody is behind it
+		row.Subject, w.round = num, rounds
+		ev.Who = sealWho(t.keys.Payload, t.id, row.Position, seal.Ref{}, [][32]byte{t.mark(t.lookup(w.subject))})
+		return seal.Ref{}, nil
+	case num == 0:
+		n := b.fresh[w.subject]
+		if n == nil {
+			return seal.Ref{}, ErrSubjectExists
+		}
+		b.adopt(n)
+		person = n.row
+	default:
+		rows, err := b.l.store.SubjectsBy(ctx, t.id, []SubjectNum{num})
+		if err != nil {
+			return seal.Ref{}, err
+		}
+		if len(rows) != 1 || !t.vouched(&rows[0]) || refOf(&rows[0]) != who {
+			return seal.Ref{}, ErrTampered
+		}
+		person = rows[0]
+	}
+	var marks [][32]byte
+	if row.Subject, marks = t.marksOf(&person); row.Subject == 0 {
+		row.Subject = randomNum()
+		b.batch.Subjects = append(b.batch.Subjects, t.markRow(row.Subject, marks[0]))
+	}
+	t.mu.RLock()
+	w.round = t.round(row.Subject) + 1
+	t.mu.RUnlock()
+	key := b.linking.row.Key
+	ev.Who = sealWho(t.keys.Payload, t.id, row.Position, key, marks)
+	ev.Link = link{person.Num, person.Key, person.Lookup}.seal(b.linking.key, t.id, row.Position)
+	b.linking.used, w.linked = true, true
+	b.batch.Rekey = append(b.batch.Rekey, t.nameless(person.Num, person.Key, person.box()))
+	return seal.Ref{}, nil
+}
+
+// marksOf returns the marks of everything that a person is found by, and whose
+// number they have from an earlier suppression; 0 when there was none.
+func (t *tenant) marksOf(person *SubjectRow) (mark SubjectNum, marks [][32]byte) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for _, lookup := range append([][32]byte{person.Lookup}, t.aliases[person.Num]...) {
+		m := t.mark(lookup)
+		marks = append(marks, m)
+		if was := t.byMark[m]; mark == 0 && t.who[was.num].version == markedVersion {
+			mark = was.num
+		}
+	}
+	for m, was := range t.byMark {
+		if was.num == person.Num { // an identifier from before there were links
+			marks = append(marks, m)
+		}
+	}
+	return mark, marks
+}
+
+// unmark gives the person behind a mark their name back, in the transaction of the
+// entry that lifts the suppression.
+func (b *builder) unmark(ctx context.Context, mark SubjectNum) error {
+	t := b.t
+	t.mu.RLock()
+	sup, s := t.open(mark), t.byNum[mark]
+	t.mu.RUnlock()
+	if sup == nil {
+		return nil
+	}
+	if s != nil && (s.before == nil || s.before.suppressedPos == 0) {
+		b.batch.Rekey = append(b.batch.Rekey, t.nameless(mark, seal.Ref{}, nil))
+	}
+	if sup.link.num == 0 {
+		return nil
+	}
+	rows, err := b.l.store.SubjectsBy(ctx, t.id, []SubjectNum{sup.link.num})
+	if err != nil {
+		return err
+	}
+	if len(rows) != 1 || !t.vouched(&rows[0]) || rows[0].Key != sup.link.key {
+		return ErrTampered
+	}
+	back := SubjectRow{Num: sup.link.num, Lookup: sup.link.lookup, LookupVersion: lookupVersion, Key: sup.link.key}
+	b.batch.Rekey = append(b.batch.Rekey, t.signed(back, rows[0].box()))
+	return nil
+}
+
+// applySuppression folds in who is suppressed. The caller holds mu.
+func (t *tenant) applySuppression(row *Row, ev *ErasureEvent, show *shown) error {
+	if len(ev.Who) == 0 { // of the number itself
+		if who := t.who[row.Subject]; who.version == markedVersion {
+			t.byMark[who.lookup] = marked{row.Subject, row.Position, t.byNum[row.Subject].suppressedAt}
+		}
+		return nil
+	}
+	key, marks, err := openWho(t.keys.Payload, ev.Who, t.id, row.Position)
+	if err != nil {
+		return err
+	}
+	sup := &suppression{at: row.Position, mark: row.Subject, erasure: ev.ID, was: map[[32]byte]marked{}, key: key}
+	for _, m := range marks {
+		sup.was[m] = t.byMark[m]
+		t.byMark[m] = marked{row.Subject, row.Position, t.byNum[row.Subject].suppressedAt}
+	}
+	t.suppressedAt[row.Position] = sup
+	t.suppressedBy[row.Subject] = append(t.suppressedBy[row.Subject], sup)
+	switch {
+	case show == nil: // nobody was behind it
+	case !show.gone:
+		sup.link = show.link
+		t.behind[sup.link.num] = append(t.behind[sup.link.num], sup)
+		t.leave(show.link.num)
+	case !t.loading: // completed before this gateway heard of it
+		t.leaveGhosts()
+	}
+	return nil
+}
+
+// leaveGhosts lets everyone leave who is found by an identifier that was
+// suppressed after they last spoke: rows that were put back, or that this gateway
+// read before they were taken away. The caller holds mu.
+func (t *tenant) leaveGhosts() {
+	if len(t.byMark) == 0 {
+		return
+	}
+	var ghosts []SubjectNum
+	for lookup, num := range t.byLookup {
+		m, ok := t.byMark[t.mark(lookup)]
+		if s := t.byNum[num]; ok && m.num != num && (s == nil || s.newest < m.at) {
+			ghosts = append(ghosts, num)
+		}
+	}
+	for _, num := range ghosts {
+		t.leave(num)
+	}
+}
+
+// applyLift takes the newest suppression of a mark back. The caller holds mu.
+func (t *tenant) applyLift(num SubjectNum) {
+	sup := t.open(num)
+	if sup == nil {
+		return
+	}
+	sup.lifted = true
+	for m, was := range sup.was {
+		if was.num == 0 {
+			delete(t.byMark, m)
+		} else {
+			t.byMark[m] = was
+		}
+	}
+	if s := t.byNum[num]; s != nil && s.suppressedPos == 0 {
+		t.leave(num)
+	}
+	if sup.link.num != 0 {
+		t.come(sup.link)
+	}
+}
+
+// open returns the newest suppression of a mark that is not taken back.
+func (t *tenant) open(mark SubjectNum) *suppression {
+	for _, s := range slices.Backward(t.suppressedBy[mark]) {
+		if !s.lifted {
+			return s
+		}
+	}
+	return nil
+}
+
+// A Behind is who is behind a suppression mark.
+type Behind struct {
+	Num    SubjectNum
+	Key    seal.Ref
+	Lookup [32]byte
+}
+
+// Marked returns the mark that a person is suppressed under and has not come back
+// from, 0 for none, and how often somebody was behind it.
+func (l *Ledger) Marked(ctx context.Context, id TenantID, s Subject) (mark SubjectNum, round int, err error) {
+	t, _, err := l.fresh(ctx, id)
+	if err != nil {
+		return 0, 0, err
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	num := t.resolve(s)
+	if !t.condemned(num) && t.who[num].version != markedVersion {
+		return 0, 0, nil
+	}
+	return num, t.round(num), nil
+}
+
+// round counts the suppressions of a mark that somebody was behind.
+func (t *tenant) round(mark SubjectNum) (n int) {
+	for _, s := range t.suppressedBy[mark] {
+		if !s.key.IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
+// Behind returns who is behind a suppression mark: the zero Behind when there is
+// nobody, or when nobody can tell any more.
+func (l *Ledger) Behind(ctx context.Context, id TenantID, mark SubjectNum) (Behind, error) {
+	t, _, err := l.fresh(ctx, id)
+	if err != nil {
+		return Behind{}, err
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if s := t.open(mark); s != nil {
+		return Behind{s.link.num, s.link.key, s.link.lookup}, nil
+	}
+	return Behind{}, nil
+}
+
+// Gone returns everyone who was erased, and whom nobody can name any more.
+func (l *Ledger) Gone(ctx context.Context, id TenantID) ([]SubjectNum, error) {
+	t, _, err := l.fresh(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	var out []SubjectNum
+	for num, s := range t.byNum {
+		if s.gone && len(t.behind[num]) == 0 {
+			out = append(out, num)
+		}
+	}
+	return out, nil
+}
+
+// Forget destroys every link that leads to a person, durably: their erasure is
+// completed. Repeatable.
+func (l *Ledger) Forget(ctx context.Context, id TenantID, num SubjectNum) error {
+	t, err := l.tenant(ctx, id)
+	if err != nil || num == 0 {
+		return err
+	}
+	t.mu.RLock()
+	var refs []seal.Ref
+	for _, s := range t.behind[num] {
+		refs = append(refs, s.key)
+	}
+	t.mu.RUnlock()
+	if err := l.vault.Destroy(refs...); err != nil {
+		return fmt.Errorf("%w: destroy the key of a link", ErrUnavailable)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, s := range t.behind[num] {
+		s.link = link{}
+	}
+	delete(t.behind, num)
+	delete(t.aliases, num)
+	return nil
+}
+
+// ForgetCompleted forgets everyone whose erasure the ledger has the completion of:
+// a crash came between it and Forget.
+func (l *Ledger) ForgetCompleted(ctx context.Context, id TenantID) error {
+	t, _, err := l.fresh(ctx, id)
+	if err != nil {
+		return err
+	}
+	t.mu.RLock()
+	var done []SubjectNum
+	back := map[SubjectNum]seal.Ref{} // their suppressions were all taken back
+	for num, all := range t.behind {
+		if slices.ContainsFunc(all, t.done) {
+			done = append(done, num)
+		} else if !slices.ContainsFunc(all, func(s *suppression) bool { return !s.lifted }) {
+			back[num] = all[0].link.key
+		}
+	}
+	t.mu.RUnlock()
+	for num, key := range back { // and they were erased later, by a link that is gone
+		if _, err := l.vault.SubjectKey(key); errors.Is(err, ErrKeyGone) {
+			done = append(done, num)
+		}
+	}
+	for _, num := range done {
+		if err := l.Forget(ctx, id, num); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// done reports whether an erasure is completed.
+func (t *tenant) done(s *suppression) bool { return !s.lifted && t.completed[s.erasure] }
+
+// LinkKeys calls f with the key of every link that is needed. No row names them:
+// the entries do.
+func (l *Ledger) LinkKeys(f func(seal.Ref)) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for _, t := range l.tenants {
+		t.mu.RLock()
+		for _, all := range t.behind {
+			for _, s := range all {
+				if !t.done(s) {
+					f(s.key)
+				}
+			}
+		}
+		t.mu.RUnlock()
+	}
+}
