@@ -44,6 +44,7 @@ var mayImport = map[string]string{
 	"internal/localkms":     "std internal/seal internal/vault",
 	"internal/pgvault":      "std consent retrieval erasure training internal/postgres internal/seal internal/translog internal/vault",
 	"internal/testledger":   "std consent internal/credential internal/sqlite internal/vault",
+	"internal/testrabbit":   "std github.com/rabbitmq/amqp091-go",
 	"internal/testweaviate": "std",
 	"internal/weaviate":     "std consent retrieval internal/seal github.com/weaviate/weaviate-go-client/v4 github.com/weaviate/weaviate github.com/google/uuid google.golang.org/grpc google.golang.org/protobuf/types/known/structpb golang.org/x/sync/errgroup",
 	"internal/parquetrows":  "std training github.com/parquet-go/parquet-go",
@@ -78,7 +79,7 @@ var onlyIn = map[string]string{
 
 	// Domains hear of requests, status codes and sockets from nobody.
 	"net/http": "internal/announce internal/httpapi internal/logging internal/gateway internal/localkms internal/openaiembed internal/telemetry internal/verify cmd/assent internal/testweaviate internal/weaviate",
-	"net":      "internal/httpapi internal/logging internal/gateway internal/postgres internal/testpg cmd/assent internal/testweaviate internal/weaviate",
+	"net":      "internal/httpapi internal/logging internal/gateway internal/postgres internal/testpg cmd/assent internal/testrabbit internal/testweaviate internal/weaviate",
 	// Every adapter is known where everything meets, and nowhere else.
 	"internal/announce":     "internal/gateway",
 	"internal/embedded":     "internal/gateway",
@@ -95,6 +96,7 @@ var onlyIn = map[string]string{
 	"internal/localkms":     "cmd/assent",
 	"internal/pgvault":      "internal/gateway cmd/assent",
 	"internal/testledger":   "",
+	"internal/testrabbit":   "",
 	"internal/testweaviate": "",
 	"internal/weaviate":     "internal/gateway cmd/assent",
 	"internal/parquetrows":  "internal/gateway",
@@ -104,7 +106,7 @@ var onlyIn = map[string]string{
 
 	// Tests as packages are for tests.
 	"internal/verify/testlog": "",
-	"testing":                 "internal/storetest internal/testpg internal/testledger internal/testweaviate",
+	"testing":                 "internal/storetest internal/testpg internal/testledger internal/testrabbit internal/testweaviate",
 	"internal/storetest":      "",
 	"internal/rules":          "",
 
@@ -116,7 +118,7 @@ var onlyIn = map[string]string{
 var neverIn = []struct{ call, but, why string }{
 	{"init", "", "what a package needs is made where it is used"},
 	{"time.Sleep", "", "who waits also waits for its context"},
-	{"time.Now", "cmd erasure eval training internal/erasecheck internal/httpapi internal/openaiembed internal/sqlite internal/telemetry internal/testpg internal/testweaviate internal/translog internal/vault internal/pgvault internal/weaviate", "the clock that counts is the database's; where durations are measured it may be asked"},
+	{"time.Now", "cmd erasure eval training internal/erasecheck internal/httpapi internal/openaiembed internal/sqlite internal/telemetry internal/testpg internal/testrabbit internal/testweaviate internal/translog internal/vault internal/pgvault internal/weaviate", "the clock that counts is the database's; where durations are measured it may be asked"},
 	{"fmt.Print", "cmd", "only a command speaks, and only to the writer it was given"},
 	{"fmt.Printf", "cmd", "only a command speaks, and only to the writer it was given"},
 	{"fmt.Println", "cmd", "only a command speaks, and only to the writer it was given"},
