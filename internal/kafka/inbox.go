@@ -14,6 +14,8 @@ import (
 const (
 	// pollMost bounds how many records are taken at once.
 	pollMost = 500
+	// fetchWait is how long the broker holds a fetch while there is nothing.
+	fetchWait = 500 * time.Millisecond
 	// leaveTime is how long a session may take to commit and leave its group.
 	leaveTime = 3 * time.Second
 	// pingTime is how long brokers may take to answer before they are down.
@@ -71,7 +73,7 @@ func (in *InboxReader) session(ctx context.Context, up func()) error {
 	var err error
 	m.cl, err = in.o.client(kgo.WithContext(life), kgo.ConsumerGroup(group), kgo.ConsumeTopics(Inbox),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.AutoCommitMarks(), kgo.AutoCommitInterval(in.o.Every), kgo.BlockRebalanceOnPoll(),
+		kgo.AutoCommitMarks(), kgo.AutoCommitInterval(in.o.Every), kgo.BlockRebalanceOnPoll(), kgo.FetchMaxWait(fetchWait),
 		kgo.OnPartitionsRevoked(m.revoked), kgo.OnPartitionsLost(m.lost))
 	if err != nil {
 		return err

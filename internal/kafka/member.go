@@ -13,9 +13,10 @@ import (
 
 const (
 	// many is how many records of a partition may wait before it is not fetched
-	// from for a while, and few is when it is again.
-	many = 1000
-	few  = 100
+	// from for a while, and few is when it is again: enough to be busy with for
+	// the time that a fetch from others may take to end.
+	many = 2000
+	few  = 500
 )
 
 // A member reads the partitions that its group gives it, each in its own line.
