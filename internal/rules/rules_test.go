@@ -25,15 +25,18 @@ var mayImport = map[string]string{
 
 	// what domains and adapters are made with
 	"internal/seal":       "std",
+	"internal/broker":     "std internal/events",
 	"internal/credential": "std consent internal/seal",
 	"internal/logging":    "std consent",
 	"internal/translog":   "std consent github.com/secure-systems-lab/go-securesystemslib/dsse github.com/transparency-dev/merkle golang.org/x/mod/sumdb/note golang.org/x/sync/errgroup",
 
 	// adapters
+	"internal/amqp":         "std internal/broker internal/events github.com/rabbitmq/amqp091-go",
 	"internal/announce":     "std",
 	"internal/erasecheck":   "std consent retrieval erasure internal/seal", // verifies: nothing of what deletes
 	"internal/embedded":     "std consent retrieval golang.org/x/sys/cpu",
 	"internal/httpapi":      "std consent retrieval erasure internal/credential internal/translog github.com/gin-gonic/gin github.com/go-json-experiment/json golang.org/x/text golang.org/x/time/rate training",
+	"internal/kafka":        "std internal/broker internal/events github.com/twmb/franz-go",
 	"internal/localembed":   "std retrieval",
 	"internal/openaiembed":  "std retrieval github.com/sashabaranov/go-openai golang.org/x/sync/errgroup",
 	"internal/postgres":     "std consent retrieval erasure internal/credential internal/seal internal/translog github.com/jackc/pgx/v5 golang.org/x/sys training",
@@ -79,13 +82,15 @@ var onlyIn = map[string]string{
 
 	// Domains hear of requests, status codes and sockets from nobody.
 	"net/http": "internal/announce internal/httpapi internal/logging internal/gateway internal/localkms internal/openaiembed internal/telemetry internal/verify cmd/assent internal/testweaviate internal/weaviate",
-	"net":      "internal/httpapi internal/logging internal/gateway internal/postgres internal/testpg cmd/assent internal/testrabbit internal/testweaviate internal/weaviate",
+	"net":      "internal/amqp internal/broker internal/kafka internal/httpapi internal/logging internal/gateway internal/postgres internal/testpg cmd/assent internal/testrabbit internal/testweaviate internal/weaviate",
 	// Every adapter is known where everything meets, and nowhere else.
+	"internal/amqp":         "internal/gateway cmd/assent",
 	"internal/announce":     "internal/gateway",
 	"internal/embedded":     "internal/gateway",
 	"internal/erasecheck":   "internal/gateway",
 	"internal/gateway":      "cmd/assent",
 	"internal/httpapi":      "internal/gateway cmd/assent",
+	"internal/kafka":        "internal/gateway cmd/assent",
 	"internal/localembed":   "internal/gateway",
 	"internal/openaiembed":  "internal/gateway cmd/assent",
 	"internal/postgres":     "internal/gateway internal/pgvault cmd/assent",
