@@ -21,7 +21,7 @@ const (
 	numbers   = "random numbers, positions and times: remain, and the receipt says so"
 	ledger    = "remains: sealed under the person's key, or in clear kinds, statuses and times"
 	mark      = "remains: the suppression mark"
-	idempot   = "remains: for 24 hours"
+	idempot   = "remains: for 24 hours; of events that came in, a keyed digest of source and id for good"
 	evidence  = "remains: sealed evidence of the request, with an end of its own"
 	oneTime   = "probe material and its key: destroyed when the receipt is signed"
 	catalogue = "target " + erasecheck.Catalogue

@@ -593,8 +593,12 @@ func (g *Gateway) Close() error {
 
 // Handler returns the gateway's HTTP interface.
 func (g *Gateway) Handler() http.Handler {
+	return httpapi.New(g.deps())
+}
+
+func (g *Gateway) deps() httpapi.Deps {
 	metrics, observer := g.watchHTTP()
-	return httpapi.New(httpapi.Deps{
+	return httpapi.Deps{
 		Metrics: metrics, Observer: observer, RateLimit: g.cfg.RateLimit,
 		Ledger: g.Ledger, Retrieval: g.Retrieval, Credentials: g.Credentials, Erasure: g.Erasure,
 		Training: g.Training, Tenants: g, Enter: g.Enter, Tree: g.Tree, PublicLog: g.cfg.TransparencyLog.Public, Ready: g.Ready, Log: g.cfg.Log,
@@ -604,7 +608,7 @@ func (g *Gateway) Handler() http.Handler {
 			postgres.ErrLogsParameters, postgres.ErrUnreplicated, postgres.ErrBusy, postgres.ErrFull, postgres.ErrCorrupt,
 			postgres.ErrOther, pgvault.ErrDamaged, retrieval.ErrIndex, sealedfile.ErrDisk, training.ErrFull,
 		},
-	})
+	}
 }
 
 // Sentinels are errors of the adapters whose texts are constants, for a log

@@ -29,11 +29,13 @@ var mayImport = map[string]string{
 	"internal/logging":    "std consent",
 	"internal/translog":   "std consent github.com/secure-systems-lab/go-securesystemslib/dsse github.com/transparency-dev/merkle golang.org/x/mod/sumdb/note golang.org/x/sync/errgroup",
 
+	"internal/events":     "std",
+
 	// adapters
 	"internal/announce":     "std",
 	"internal/erasecheck":   "std consent retrieval erasure internal/seal", // verifies: nothing of what deletes
 	"internal/embedded":     "std consent retrieval golang.org/x/sys/cpu",
-	"internal/httpapi":      "std consent retrieval erasure internal/credential internal/translog github.com/gin-gonic/gin github.com/go-json-experiment/json golang.org/x/text golang.org/x/time/rate training",
+	"internal/httpapi":      "std consent retrieval erasure internal/credential internal/events internal/translog github.com/gin-gonic/gin github.com/go-json-experiment/json golang.org/x/text golang.org/x/time/rate training",
 	"internal/localembed":   "std retrieval",
 	"internal/openaiembed":  "std retrieval github.com/sashabaranov/go-openai golang.org/x/sync/errgroup",
 	"internal/postgres":     "std consent retrieval erasure internal/credential internal/seal internal/translog github.com/jackc/pgx/v5 golang.org/x/sys training",
