@@ -65,6 +65,9 @@ var columns = map[string]string{
 	"outside_documents.until": numbers, "outside_people.tenant": nothing, "outside_people.collection": numbers, "outside_people.subject": numbers,
 	"outside_people.seq": numbers, "outside_people.verdicts": ledger, "outside_heads.tenant": nothing, "outside_heads.seq": nothing,
 	"outside_heads.holder": nothing, "outside_heads.until": nothing,
+	"event_cursors.tenant": nothing, "event_cursors.sink": nothing, "event_cursors.position": nothing, "event_cursors.holder": nothing,
+	"event_cursors.held_until": nothing, "event_stale.tenant": nothing, "event_stale.manifest": nothing, "event_stale.position": numbers,
+	"processors.tenant": nothing, "processors.name": nothing, "processors.version": nothing, "processors.sealed": nothing,
 	"erasures.key_slot": oneTime, "erasures.key_id": oneTime, "erasures.sealed": numbers, "erasures.archive": evidence,
 	"erasures.archive_until": evidence, "erasures.receipt": nothing,
 }

@@ -95,6 +95,7 @@ func probes() []probe {
 		probe{"POST /v1/events", "/v1/events", "[" + event + "]", []string{"Content-Type: application/cloudevents-batch+json"}},
 		probe{"POST /v1/events", "/v1/events", entry, []string{"ce-specversion: 1.0", "ce-id: " + mark + "2", "ce-source: " + mark, "ce-type: org.assent.consent.recorded.v1"}},
 	)
+	out = append(out, probe{"GET /v1/events", "/v1/events?after=0&limit=3", "", nil})
 	// Last: what is erased is found by no probe after it.
 	out = append(out, probe{"POST /v1/erasures", "/v1/erasures", `{"scope":"subject","subject":"` + u + `z","regulation":"gdpr","jurisdiction":"DE","reason":"` + mark + `","verification":{"method":"` + mark + `","by":"` + mark + `","evidence_ref":"` + mark + `"}}`, nil},
 		probe{"POST /v1/erasures", "/v1/erasures", `{"scope":"document","collection":"` + mark + `","document_id":"` + mark + `"}`, []string{"Accept: */*"}},
