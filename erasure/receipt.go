@@ -79,7 +79,7 @@ var (
 		"entries of the ledger and of the vault's journal: what was sealed in them under the person's key, which is destroyed; in clear a random number, kinds, purposes, statuses and times, so that the proofs of others stay valid",
 		"the suppression mark: a keyed digest, under a key of the vault alone, by which the person stays erased",
 		"training manifests: which rows they held, as keyed tokens that are dropped wherever a copy is checked, and the random number of whom they held",
-		"idempotency records: keyed digests of requests and sealed outcomes without identifiers, for at most 24 hours",
+		"idempotency records: keyed digests of requests and sealed outcomes without identifiers, for at most 24 hours; of events that came in, a keyed digest of source and id for good",
 	}
 	remainsOfDocuments = []string{
 		"the ledger's entry of this erasure: which documents it was about, as keyed digests sealed under a key of the tenant",

@@ -1,6 +1,7 @@
 package erasure
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -113,7 +114,25 @@ func (s *Service) keys(t consent.TenantID) (Keys, error) {
 // Request suppresses, and returns when that is durable: what is asked for is
 // unreachable then. The same again while it is open returns the open one. A
 // person whom nobody knows gets the same answer as anybody.
+// consent.ErrRemembered when the event that asks was applied before.
 func (s *Service) Request(ctx context.Context, t consent.TenantID, r Request) (Erasure, error) {
+	if r.Once == (consent.Once{}) {
+		return s.request(ctx, t, r)
+	}
+	if _, applied, err := s.Ledger.Applied(ctx, t, r.Once); applied || err != nil {
+		return Erasure{}, cmp.Or(err, consent.ErrRemembered)
+	}
+	e, err := s.request(ctx, t, r)
+	if err != nil {
+		return e, err
+	}
+	// Of a request that made an entry this is remembered with it already. One
+	// that met an open erasure changed nothing: a crash here lets the event come
+	// again, and meet it again or ask anew.
+	return e, s.Ledger.ApplyNow(ctx, t, r.Once, e.Position)
+}
+
+func (s *Service) request(ctx context.Context, t consent.TenantID, r Request) (Erasure, error) {
 	k, err := s.keys(t)
 	if err != nil {
 		return Erasure{}, err
@@ -179,7 +198,7 @@ func (s *Service) suppress(ctx context.Context, k Keys, t consent.TenantID, r Re
 	var row consent.ErasureRow
 	wait := r.Scope == ScopeSubject && s.mass(ctx, k, t, r.By)
 	_, err = s.Ledger.Suppress(ctx, t, consent.Suppression{
-		Waits:   wait,
+		Waits: wait, Once: r.Once,
 		Subject: r.Subject, Removal: j.Removal, ID: id, Scope: string(r.Scope), Regulation: j.Regulation, Jurisdiction: r.Jurisdiction,
 		Job: func(at consent.Suppressed) (consent.ErasureRow, error) {
 			j := j

@@ -59,6 +59,7 @@ func serve(ctx context.Context, args []string, getenv func(string) string, stdou
 	}
 	defer g.Close()
 	server := httpapi.Server(cfg.addr, g.Handler())
+	server.RegisterOnShutdown(g.Quiesce)
 	served := make(chan error, 2)
 	w.serve(stdout, served)
 	greet(stdout, cfg, g, listener.Addr())

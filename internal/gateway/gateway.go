@@ -31,6 +31,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -40,6 +41,7 @@ import (
 	"github.com/assent-gateway/assent/erasure"
 	"github.com/assent-gateway/assent/internal/credential"
 	"github.com/assent-gateway/assent/internal/embedded"
+	"github.com/assent-gateway/assent/internal/events"
 	"github.com/assent-gateway/assent/internal/httpapi"
 	"github.com/assent-gateway/assent/internal/localembed"
 	"github.com/assent-gateway/assent/internal/pgvault"
@@ -128,6 +130,7 @@ type Gateway struct {
 	Credentials *credential.Service
 	Tree        *translog.Log
 	Erasure     *erasure.Service
+	Events      *events.Stream
 	// AdminKey is the bootstrap key. AdminKeyMade is set when this start made it.
 	AdminKey     string
 	AdminKeyMade bool
@@ -153,13 +156,20 @@ type Gateway struct {
 	stopTraining  func() // the same
 	stopErasure   func() // nil before it runs
 
+	stopping chan struct{} // closed by Quiesce
+	quiet    sync.Once
+
 	closed atomic.Bool
 }
+
+// Quiesce ends what would not end by itself: streams of events. It is for a
+// server that begins to stop.
+func (g *Gateway) Quiesce() { g.quiet.Do(func() { close(g.stopping) }) }
 
 // Open opens, or on first use makes, a gateway.
 func Open(ctx context.Context, cfg Config) (g *Gateway, err error) {
 	cfg.defaults()
-	g = &Gateway{cfg: cfg}
+	g = &Gateway{cfg: cfg, stopping: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			g.Close()
@@ -357,6 +367,7 @@ func (g *Gateway) wire(ctx context.Context) error {
 		return err
 	}
 	g.wireErasure()
+	g.newStream()
 	options := []credential.Option{
 		credential.WithBootstrap(DefaultTenant, g.AdminKey), credential.WithLedger(g.Ledger, g.Enter),
 	}
@@ -562,6 +573,7 @@ func (g *Gateway) Close() error {
 	if g.closed.Swap(true) {
 		return nil
 	}
+	g.Quiesce()
 	var errs []error
 	if g.stopWatch != nil {
 		errs = append(errs, g.stopWatch())
@@ -593,10 +605,14 @@ func (g *Gateway) Close() error {
 
 // Handler returns the gateway's HTTP interface.
 func (g *Gateway) Handler() http.Handler {
+	return httpapi.New(g.deps())
+}
+
+func (g *Gateway) deps() httpapi.Deps {
 	metrics, observer := g.watchHTTP()
-	return httpapi.New(httpapi.Deps{
+	return httpapi.Deps{
 		Metrics: metrics, Observer: observer, RateLimit: g.cfg.RateLimit,
-		Ledger: g.Ledger, Retrieval: g.Retrieval, Credentials: g.Credentials, Erasure: g.Erasure,
+		Ledger: g.Ledger, Retrieval: g.Retrieval, Credentials: g.Credentials, Erasure: g.Erasure, Events: g.Events, Stopping: g.stopping,
 		Training: g.Training, Tenants: g, Enter: g.Enter, Tree: g.Tree, PublicLog: g.cfg.TransparencyLog.Public, Ready: g.Ready, Log: g.cfg.Log,
 		Outages: []error{
 			sqlite.ErrClosed, sqlite.ErrBusy, sqlite.ErrFull, sqlite.ErrCorrupt, sqlite.ErrOther,
@@ -604,7 +620,7 @@ func (g *Gateway) Handler() http.Handler {
 			postgres.ErrLogsParameters, postgres.ErrUnreplicated, postgres.ErrBusy, postgres.ErrFull, postgres.ErrCorrupt,
 			postgres.ErrOther, pgvault.ErrDamaged, retrieval.ErrIndex, sealedfile.ErrDisk, training.ErrFull,
 		},
-	})
+	}
 }
 
 // Sentinels are errors of the adapters whose texts are constants, for a log

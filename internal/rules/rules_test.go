@@ -30,17 +30,19 @@ var mayImport = map[string]string{
 	"internal/logging":    "std consent",
 	"internal/translog":   "std consent github.com/secure-systems-lab/go-securesystemslib/dsse github.com/transparency-dev/merkle golang.org/x/mod/sumdb/note golang.org/x/sync/errgroup",
 
+	"internal/events": "std consent internal/seal",
+
 	// adapters
 	"internal/amqp":         "std internal/broker internal/events github.com/rabbitmq/amqp091-go",
 	"internal/announce":     "std",
 	"internal/erasecheck":   "std consent retrieval erasure internal/seal", // verifies: nothing of what deletes
 	"internal/embedded":     "std consent retrieval golang.org/x/sys/cpu",
-	"internal/httpapi":      "std consent retrieval erasure internal/credential internal/translog github.com/gin-gonic/gin github.com/go-json-experiment/json golang.org/x/text golang.org/x/time/rate training",
+	"internal/httpapi":      "std consent retrieval erasure internal/credential internal/events internal/translog github.com/gin-gonic/gin github.com/go-json-experiment/json golang.org/x/text golang.org/x/time/rate training",
 	"internal/kafka":        "std internal/broker internal/events github.com/twmb/franz-go",
 	"internal/localembed":   "std retrieval",
 	"internal/openaiembed":  "std retrieval github.com/sashabaranov/go-openai golang.org/x/sync/errgroup",
-	"internal/postgres":     "std consent retrieval erasure internal/credential internal/seal internal/translog github.com/jackc/pgx/v5 golang.org/x/sys training",
-	"internal/sqlite":       "std consent retrieval erasure internal/credential internal/seal internal/translog modernc.org/sqlite training",
+	"internal/postgres":     "std consent retrieval erasure internal/credential internal/events internal/seal internal/translog github.com/jackc/pgx/v5 golang.org/x/sys training",
+	"internal/sqlite":       "std consent retrieval erasure internal/credential internal/events internal/seal internal/translog modernc.org/sqlite training",
 	"internal/testpg":       "std github.com/jackc/pgx/v5 golang.org/x/sys",
 	"internal/telemetry":    "std consent retrieval internal/translog go.opentelemetry.io/otel github.com/prometheus/client_golang",
 	"internal/vault":        "std consent retrieval erasure internal/seal internal/translog golang.org/x/crypto/argon2 golang.org/x/sys/unix training",
@@ -58,7 +60,7 @@ var mayImport = map[string]string{
 	"cmd/assent-verify": "std internal/verify",
 
 	// tests as packages
-	"internal/storetest": "std consent retrieval erasure internal/credential internal/seal internal/translog internal/vault github.com/google/go-cmp training",
+	"internal/storetest": "std consent retrieval erasure internal/credential internal/events internal/seal internal/translog internal/vault github.com/google/go-cmp training",
 	"internal/rules":     "std",
 
 	"internal/verify/testlog": "std consent github.com/transparency-dev/merkle golang.org/x/mod/sumdb/note",
