@@ -44,7 +44,7 @@ var mayImport = map[string]string{
 	"internal/postgres":     "std consent retrieval erasure internal/credential internal/events internal/seal internal/translog github.com/jackc/pgx/v5 golang.org/x/sys training",
 	"internal/sqlite":       "std consent retrieval erasure internal/credential internal/events internal/seal internal/translog modernc.org/sqlite training",
 	"internal/testpg":       "std github.com/jackc/pgx/v5 golang.org/x/sys",
-	"internal/telemetry":    "std consent retrieval internal/translog go.opentelemetry.io/otel github.com/prometheus/client_golang",
+	"internal/telemetry":    "std consent retrieval internal/broker internal/translog go.opentelemetry.io/otel github.com/prometheus/client_golang",
 	"internal/vault":        "std consent retrieval erasure internal/seal internal/translog golang.org/x/crypto/argon2 golang.org/x/sys/unix training",
 	"internal/localkms":     "std internal/seal internal/vault",
 	"internal/pgvault":      "std consent retrieval erasure training internal/postgres internal/seal internal/translog internal/vault",
