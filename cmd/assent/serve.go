@@ -53,6 +53,7 @@ func serve(ctx context.Context, args []string, getenv func(string) string, stdou
 		KMS: cfg.kms.service, KMSKey: cfg.kms.key,
 		Log: log, Telemetry: w.telemetry, MetricsHere: cfg.metricsHere(),
 		Embedders: embedders, RateLimit: cfg.outside.rateLimit,
+		Kafka: cfg.brokers.kafka, AMQP: cfg.brokers.amqp, BrokerTenant: cfg.brokers.tenant,
 	})
 	if err != nil {
 		return err

@@ -39,10 +39,12 @@ import (
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/erasure"
+	"github.com/assent-gateway/assent/internal/amqp"
 	"github.com/assent-gateway/assent/internal/credential"
 	"github.com/assent-gateway/assent/internal/embedded"
 	"github.com/assent-gateway/assent/internal/events"
 	"github.com/assent-gateway/assent/internal/httpapi"
+	"github.com/assent-gateway/assent/internal/kafka"
 	"github.com/assent-gateway/assent/internal/localembed"
 	"github.com/assent-gateway/assent/internal/pgvault"
 	"github.com/assent-gateway/assent/internal/postgres"
@@ -95,6 +97,11 @@ type Config struct {
 	Log              *slog.Logger
 	// Embedders is the embedder in use; nil: the local one.
 	Embedders retrieval.Embedders
+	// Kafka and AMQP are brokers that events come in and go out by; nil: none.
+	Kafka *kafka.Options
+	AMQP  *amqp.Options
+	// BrokerTenant is whose events they are; "": DefaultTenant.
+	BrokerTenant consent.TenantID
 	// Telemetry observes everything; nil: nothing does.
 	Telemetry *telemetry.Telemetry
 	// MetricsHere serves /metrics beside the rest of the HTTP interface.
@@ -155,6 +162,8 @@ type Gateway struct {
 	stopListening func() // nil when nobody listens
 	stopTraining  func() // the same
 	stopErasure   func() // nil before it runs
+	stopBrokers   func() error
+	sinks         []brokerSink
 
 	stopping chan struct{} // closed by Quiesce
 	quiet    sync.Once
@@ -199,6 +208,9 @@ func Open(ctx context.Context, cfg Config) (g *Gateway, err error) {
 	g.index.run(g)
 	g.runTraining()
 	g.runErasures()
+	if err := g.runBrokers(ctx); err != nil {
+		return g, err
+	}
 	return g, g.observe()
 }
 
@@ -580,6 +592,9 @@ func (g *Gateway) Close() error {
 	}
 	if g.stopListening != nil {
 		g.stopListening()
+	}
+	if g.stopBrokers != nil {
+		errs = append(errs, g.stopBrokers())
 	}
 	if g.stopErasure != nil {
 		g.stopErasure() // what it did not finish, the next start goes on with
