@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -20,55 +19,22 @@ import (
 	"github.com/assent-gateway/assent/internal/broker"
 	"github.com/assent-gateway/assent/internal/events"
 	"github.com/assent-gateway/assent/internal/logging"
+	"github.com/assent-gateway/assent/internal/testkafka"
 )
 
-// A cluster is a broker on a socket, whose data outlives it.
+// A cluster is a broker, and how to speak with it.
 type cluster struct {
-	t    *testing.T
-	dir  string
-	port int
-	opts []kfake.Opt
-	o    *Options // how to speak with it, when not in the clear
-	*kfake.Cluster
+	t *testing.T
+	*testkafka.Server
+	o *Options // nil: in the clear
 }
 
 func newCluster(t *testing.T, opts ...kfake.Opt) *cluster {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	c := &cluster{t: t, dir: t.TempDir(), port: l.Addr().(*net.TCPAddr).Port, opts: opts}
-	t.Cleanup(c.stop)
-	return c
+	return &cluster{t: t, Server: testkafka.New(t, opts...)}
 }
 
 func startCluster(t *testing.T, opts ...kfake.Opt) *cluster {
-	c := newCluster(t, opts...)
-	c.start()
-	return c
-}
-
-func (c *cluster) start() {
-	c.t.Helper()
-	opts := append([]kfake.Opt{
-		kfake.NumBrokers(1), kfake.Ports(c.port), kfake.DataDir(c.dir), kfake.SyncWrites(), kfake.DefaultNumPartitions(4),
-	}, c.opts...)
-	var err error
-	for range 100 { // its port may linger
-		if c.Cluster, err = kfake.NewCluster(opts...); err == nil {
-			return
-		}
-		<-time.After(20 * time.Millisecond)
-	}
-	c.t.Fatal(err)
-}
-
-func (c *cluster) stop() {
-	if c.Cluster != nil {
-		c.Cluster.Close()
-		c.Cluster = nil
-	}
+	return &cluster{t: t, Server: testkafka.Start(t, opts...)}
 }
 
 func (c *cluster) options() Options {
@@ -76,7 +42,7 @@ func (c *cluster) options() Options {
 		return *c.o
 	}
 	return Options{
-		Brokers: []string{fmt.Sprintf("127.0.0.1:%d", c.port)}, Every: 100 * time.Millisecond,
+		Brokers: []string{c.Addr()}, Every: 100 * time.Millisecond,
 		Pause: func(int) time.Duration { return 20 * time.Millisecond },
 		Log:   logging.New(&bytes.Buffer{}, slog.LevelDebug),
 	}
@@ -306,13 +272,13 @@ func TestEventsGoOutThroughRestartsOfTheBroker(t *testing.T) {
 	}()
 	n := 0
 	for i := range 4 {
-		c.start()
+		c.Restart()
 		for range []int{5, 5, 5, 15}[i] {
 			<-sent
 			n++
 		}
 		if i < 3 {
-			c.stop()
+			c.Stop()
 			<-time.After(300 * time.Millisecond) // so that it is missed
 		}
 	}
@@ -469,19 +435,19 @@ func TestTheInboxWaitsForTheBroker(t *testing.T) {
 	stop := run(t, o, r)
 	count.wait(t, func() bool { return count.down > 0 })
 	for round := range 3 {
-		c.start()
+		c.Restart()
 		for i := round * 20; i < round*20+20; i++ {
 			c.write(Inbox, &kgo.Record{Key: []byte("k"), Value: number("k", i)})
 		}
 		r.wait(t, round*20+10) // in the middle
-		c.stop()
+		c.Stop()
 		<-time.After(200 * time.Millisecond)
 	}
-	c.start()
+	c.Restart()
 	if n := inOrder(t, r.wait(t, 60)); n != 60 {
 		t.Errorf("%d applied", n)
 	}
-	c.stop()
+	c.Stop()
 	stop() // a broker that is gone does not hold up a stop
 }
 

@@ -49,6 +49,7 @@ var mayImport = map[string]string{
 	"internal/localkms":     "std internal/seal internal/vault",
 	"internal/pgvault":      "std consent retrieval erasure training internal/postgres internal/seal internal/translog internal/vault",
 	"internal/testledger":   "std consent internal/credential internal/sqlite internal/vault",
+	"internal/testkafka":    "std github.com/twmb/franz-go/pkg/kfake",
 	"internal/testrabbit":   "std github.com/rabbitmq/amqp091-go",
 	"internal/testweaviate": "std",
 	"internal/weaviate":     "std consent retrieval internal/seal github.com/weaviate/weaviate-go-client/v4 github.com/weaviate/weaviate github.com/google/uuid google.golang.org/grpc google.golang.org/protobuf/types/known/structpb golang.org/x/sync/errgroup",
@@ -84,7 +85,7 @@ var onlyIn = map[string]string{
 
 	// Domains hear of requests, status codes and sockets from nobody.
 	"net/http": "internal/announce internal/httpapi internal/logging internal/gateway internal/localkms internal/openaiembed internal/telemetry internal/verify cmd/assent internal/testweaviate internal/weaviate",
-	"net":      "internal/amqp internal/broker internal/kafka internal/httpapi internal/logging internal/gateway internal/postgres internal/testpg cmd/assent internal/testrabbit internal/testweaviate internal/weaviate",
+	"net":      "internal/amqp internal/broker internal/kafka internal/httpapi internal/logging internal/gateway internal/postgres internal/testpg cmd/assent internal/testkafka internal/testrabbit internal/testweaviate internal/weaviate",
 	// Every adapter is known where everything meets, and nowhere else.
 	"internal/amqp":         "internal/gateway cmd/assent",
 	"internal/announce":     "internal/gateway",
@@ -103,6 +104,7 @@ var onlyIn = map[string]string{
 	"internal/localkms":     "cmd/assent",
 	"internal/pgvault":      "internal/gateway cmd/assent",
 	"internal/testledger":   "",
+	"internal/testkafka":    "",
 	"internal/testrabbit":   "",
 	"internal/testweaviate": "",
 	"internal/weaviate":     "internal/gateway cmd/assent",
@@ -113,7 +115,7 @@ var onlyIn = map[string]string{
 
 	// Tests as packages are for tests.
 	"internal/verify/testlog": "",
-	"testing":                 "internal/storetest internal/testpg internal/testledger internal/testrabbit internal/testweaviate",
+	"testing":                 "internal/storetest internal/testpg internal/testkafka internal/testledger internal/testrabbit internal/testweaviate",
 	"internal/storetest":      "",
 	"internal/rules":          "",
 
