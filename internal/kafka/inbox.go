@@ -16,6 +16,9 @@ const (
 	pollMost = 500
 	// fetchWait is how long the broker holds a fetch while there is nothing.
 	fetchWait = 500 * time.Millisecond
+	// sessionTime is after how long without a heartbeat a member's partitions go
+	// to others: those of a gateway that was killed.
+	sessionTime = 15 * time.Second
 	// leaveTime is how long a session may take to commit and leave its group.
 	leaveTime = 3 * time.Second
 	// pingTime is how long brokers may take to answer before they are down.
@@ -74,6 +77,7 @@ func (in *InboxReader) session(ctx context.Context, up func()) error {
 	m.cl, err = in.o.client(kgo.WithContext(life), kgo.ConsumerGroup(group), kgo.ConsumeTopics(Inbox),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.AutoCommitMarks(), kgo.AutoCommitInterval(in.o.Every), kgo.BlockRebalanceOnPoll(), kgo.FetchMaxWait(fetchWait),
+		kgo.SessionTimeout(sessionTime),
 		kgo.OnPartitionsRevoked(m.revoked), kgo.OnPartitionsLost(m.lost))
 	if err != nil {
 		return err
