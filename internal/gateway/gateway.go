@@ -53,6 +53,7 @@ import (
 	"github.com/assent-gateway/assent/internal/translog"
 	"github.com/assent-gateway/assent/internal/vault"
 	"github.com/assent-gateway/assent/internal/weaviate"
+	"github.com/assent-gateway/assent/internal/webhook"
 	"github.com/assent-gateway/assent/retrieval"
 	"github.com/assent-gateway/assent/training"
 )
@@ -118,6 +119,9 @@ type Config struct {
 	WrapChecker func(erasure.Checker) erasure.Checker
 	// MassLimit is erasure.Deps.MassLimit.
 	MassLimit int
+	// ProcessorsWithin is erasure.Deps.AnswerWithin; DeliveryLease, for tests, that
+	// of what delivers events.
+	ProcessorsWithin, DeliveryLease time.Duration
 	// ErasuresByHand leaves erasures to whoever calls Erasure.Carry.
 	ErasuresByHand bool
 }
@@ -131,6 +135,7 @@ type Gateway struct {
 	Tree        *translog.Log
 	Erasure     *erasure.Service
 	Events      *events.Stream
+	Processors  *events.Processors
 	// AdminKey is the bootstrap key. AdminKeyMade is set when this start made it.
 	AdminKey     string
 	AdminKeyMade bool
@@ -155,6 +160,9 @@ type Gateway struct {
 	stopListening func() // nil when nobody listens
 	stopTraining  func() // the same
 	stopErasure   func() // nil before it runs
+
+	deliveries     deliveries
+	stopDeliveries func() // nil before they run
 
 	stopping chan struct{} // closed by Quiesce
 	quiet    sync.Once
@@ -199,6 +207,7 @@ func Open(ctx context.Context, cfg Config) (g *Gateway, err error) {
 	g.index.run(g)
 	g.runTraining()
 	g.runErasures()
+	g.runDeliveries()
 	return g, g.observe()
 }
 
@@ -581,6 +590,9 @@ func (g *Gateway) Close() error {
 	if g.stopListening != nil {
 		g.stopListening()
 	}
+	if g.stopDeliveries != nil {
+		g.stopDeliveries() // what was not acknowledged, the next start sends
+	}
 	if g.stopErasure != nil {
 		g.stopErasure() // what it did not finish, the next start goes on with
 	}
@@ -612,7 +624,7 @@ func (g *Gateway) deps() httpapi.Deps {
 	metrics, observer := g.watchHTTP()
 	return httpapi.Deps{
 		Metrics: metrics, Observer: observer, RateLimit: g.cfg.RateLimit,
-		Ledger: g.Ledger, Retrieval: g.Retrieval, Credentials: g.Credentials, Erasure: g.Erasure, Events: g.Events, Stopping: g.stopping,
+		Ledger: g.Ledger, Retrieval: g.Retrieval, Credentials: g.Credentials, Erasure: g.Erasure, Events: g.Events, Processors: g.Processors, Stopping: g.stopping,
 		Training: g.Training, Tenants: g, Enter: g.Enter, Tree: g.Tree, PublicLog: g.cfg.TransparencyLog.Public, Ready: g.Ready, Log: g.cfg.Log,
 		Outages: []error{
 			sqlite.ErrClosed, sqlite.ErrBusy, sqlite.ErrFull, sqlite.ErrCorrupt, sqlite.ErrOther,
@@ -635,5 +647,6 @@ func Sentinels() []error {
 		retrieval.ErrConflict, retrieval.ErrEmbedder, retrieval.ErrIndex,
 		weaviate.ErrSchema, weaviate.ErrOpen, weaviate.ErrAutoSchema,
 		training.ErrFull, training.ErrDamaged, sealedfile.ErrDisk,
+		webhook.ErrUnreachable, webhook.ErrRefused, events.ErrUnavailable,
 	}
 }

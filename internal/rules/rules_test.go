@@ -45,6 +45,7 @@ var mayImport = map[string]string{
 	"internal/vault":        "std consent retrieval erasure internal/seal internal/translog golang.org/x/crypto/argon2 golang.org/x/sys/unix training",
 	"internal/localkms":     "std internal/seal internal/vault",
 	"internal/pgvault":      "std consent retrieval erasure training internal/postgres internal/seal internal/translog internal/vault",
+	"internal/webhook":      "std internal/events",
 	"internal/testledger":   "std consent internal/credential internal/sqlite internal/vault",
 	"internal/testweaviate": "std",
 	"internal/weaviate":     "std consent retrieval internal/seal github.com/weaviate/weaviate-go-client/v4 github.com/weaviate/weaviate github.com/google/uuid google.golang.org/grpc google.golang.org/protobuf/types/known/structpb golang.org/x/sync/errgroup",
@@ -79,7 +80,7 @@ var onlyIn = map[string]string{
 	"database/sql/driver":      "internal/sqlite",
 
 	// Domains hear of requests, status codes and sockets from nobody.
-	"net/http": "internal/announce internal/httpapi internal/logging internal/gateway internal/localkms internal/openaiembed internal/telemetry internal/verify cmd/assent internal/testweaviate internal/weaviate",
+	"net/http": "internal/announce internal/httpapi internal/logging internal/gateway internal/localkms internal/openaiembed internal/telemetry internal/verify cmd/assent internal/testweaviate internal/weaviate internal/webhook",
 	"net":      "internal/httpapi internal/logging internal/gateway internal/postgres internal/testpg cmd/assent internal/testweaviate internal/weaviate",
 	// Every adapter is known where everything meets, and nowhere else.
 	"internal/announce":     "internal/gateway",
@@ -99,6 +100,7 @@ var onlyIn = map[string]string{
 	"internal/testledger":   "",
 	"internal/testweaviate": "",
 	"internal/weaviate":     "internal/gateway cmd/assent",
+	"internal/webhook":      "internal/gateway",
 	"internal/parquetrows":  "internal/gateway",
 	"internal/sealedfile":   "internal/gateway",
 
@@ -118,7 +120,7 @@ var onlyIn = map[string]string{
 var neverIn = []struct{ call, but, why string }{
 	{"init", "", "what a package needs is made where it is used"},
 	{"time.Sleep", "", "who waits also waits for its context"},
-	{"time.Now", "cmd erasure eval training internal/erasecheck internal/httpapi internal/openaiembed internal/sqlite internal/telemetry internal/testpg internal/testweaviate internal/translog internal/vault internal/pgvault internal/weaviate", "the clock that counts is the database's; where durations are measured it may be asked"},
+	{"time.Now", "cmd erasure eval training internal/erasecheck internal/httpapi internal/openaiembed internal/sqlite internal/telemetry internal/testpg internal/testweaviate internal/translog internal/vault internal/pgvault internal/weaviate internal/events internal/webhook", "the clock that counts is the database's; where durations are measured it may be asked"},
 	{"fmt.Print", "cmd", "only a command speaks, and only to the writer it was given"},
 	{"fmt.Printf", "cmd", "only a command speaks, and only to the writer it was given"},
 	{"fmt.Println", "cmd", "only a command speaks, and only to the writer it was given"},
