@@ -40,8 +40,9 @@ const (
 	// Back-off after a failure.
 	firstWait = 250 * time.Millisecond
 	lastWait  = 5 * time.Minute
-	// sendPatience bounds one Send.
+	// sendPatience bounds one Send, notePatience the noting of it.
 	sendPatience = time.Minute
+	notePatience = 5 * time.Second
 )
 
 // errElsewhere: another process delivers to the sink, or moved its cursor.
@@ -52,7 +53,10 @@ func (d *Delivery) Run(ctx context.Context) error {
 	var self [16]byte
 	rand.Read(self[:])
 	for failed := 0; ctx.Err() == nil; {
-		err := d.turn(ctx, self)
+		progress, err := d.turn(ctx, self)
+		if progress {
+			failed = 0
+		}
 		wait := idle
 		switch {
 		case ctx.Err() != nil:
@@ -82,38 +86,40 @@ func pause(ctx context.Context, news <-chan struct{}, wait time.Duration) {
 	}
 }
 
-// turn delivers while the lease is this process's, and returns why it ended.
-func (d *Delivery) turn(ctx context.Context, self [16]byte) error {
+// turn delivers while the lease is this process's, and returns why it ended and
+// whether the cursor moved.
+func (d *Delivery) turn(ctx context.Context, self [16]byte) (progress bool, err error) {
 	ctx, release, err := d.hold(ctx, self)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer release()
-	at, found, err := d.Stream.Store.Cursor(ctx, d.Tenant, d.Name)
+	from, found, err := d.Stream.Store.Cursor(ctx, d.Tenant, d.Name)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if !found {
-		return errElsewhere // its sink is gone
+		return false, errElsewhere // its sink is gone
 	}
+	at := from
 	for ctx.Err() == nil {
 		news, err := d.Stream.Ledger.News(ctx, d.Tenant) // before it is read: nothing comes between
 		if err != nil {
-			return err
+			return at > from, err
 		}
 		events, upTo, err := d.Stream.Read(ctx, d.Tenant, at, deliveryPage)
 		if err != nil {
-			return err
+			return at > from, err
 		}
 		if upTo <= at {
 			pause(ctx, news, idle)
 			continue
 		}
 		if at, err = d.deliver(ctx, at, upTo, events); err != nil {
-			return err
+			return at > from, err
 		}
 	}
-	return errElsewhere
+	return at > from, errElsewhere
 }
 
 // deliver sends events up to a position, in batches that end with an entry.
@@ -156,7 +162,10 @@ func (d *Delivery) send(ctx context.Context, at *consent.Position, to consent.Po
 	if to == *at {
 		return nil
 	}
-	moved, err := d.Stream.Store.Advance(ctx, d.Tenant, d.Name, *at, to, nil)
+	// Also when this process is about to stop: what was taken is not sent again.
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), notePatience)
+	defer cancel()
+	moved, err := d.Stream.Store.Advance(within, d.Tenant, d.Name, *at, to, nil)
 	if err == nil && !moved {
 		err = errElsewhere
 	}
