@@ -36,10 +36,13 @@ type Statement struct {
 	MentionsDocuments uint64            `json:"mentions_documents"`
 	Targets           []StatementTarget `json:"targets"`
 	Probes            []StatementProbe  `json:"probes"`
-	Remains           []string          `json:"remains"`
-	NotCovered        []string          `json:"not_covered"`
-	Archive           StatementArchive  `json:"archive"`
-	ClaimDigest       string            `json:"claim_digest"`
+	// NoticeHash is SHA-256 of the event that told recipients to erase.
+	NoticeHash  string               `json:"notice_sha256,omitempty"`
+	Processors  []StatementProcessor `json:"processors,omitempty"`
+	Remains     []string             `json:"remains"`
+	NotCovered  []string             `json:"not_covered"`
+	Archive     StatementArchive     `json:"archive"`
+	ClaimDigest string               `json:"claim_digest"`
 }
 
 // A StatementTarget is a target in a statement.
@@ -112,6 +115,7 @@ func (w *work) statement(origin string, outcome State) Statement {
 	if j.Subject != 0 {
 		st.Remains = remainsOfPerson
 	}
+	st.NoticeHash, st.Processors = j.Notice.statement()
 	for _, t := range j.Targets {
 		st.Targets = append(st.Targets, StatementTarget{
 			Name: t.Name, Kind: t.Kind, Goal: t.Goal.String(), Level: t.Level.String(), Deleted: t.Deleted, Remaining: t.Remaining,

@@ -276,6 +276,8 @@ func (w *work) advance(ctx context.Context) (more bool, err error) {
 		return true, w.prepare(ctx)
 	case state == Running:
 		return true, w.step(ctx)
+	case w.j.VerifiedAt != 0:
+		return true, w.await(ctx)
 	default:
 		return true, w.verify(ctx)
 	}
@@ -375,13 +377,8 @@ func (w *work) verify(ctx context.Context) error {
 		return err
 	}
 	var left uint64
-	outcome := Completed
 	for i := range w.j.Targets {
-		r := &w.j.Targets[i]
-		left += r.Remaining
-		if r.Level < r.Goal {
-			outcome = CompletedWithExceptions
-		}
+		left += w.j.Targets[i].Remaining
 	}
 	if left > 0 { // something is still there: the cascade runs once more
 		w.j.Steps, w.row.State = nil, uint8(Running)
@@ -392,7 +389,7 @@ func (w *work) verify(ctx context.Context) error {
 	}
 	w.j.VerifiedAt = w.now
 	w.Deps.Step("erasure.verified") // a crash here: verified anew
-	return w.enter(ctx, outcome)
+	return w.await(ctx)
 }
 
 // take enters findings and probes into the report. What was not looked for, or
@@ -461,6 +458,7 @@ func (w *work) finish(ctx context.Context) error {
 		return err
 	}
 	order, probe := w.j.order(w.t, &w.row), w.row.Key
+	w.j.Notice.Names = nil // the key that opens them goes with the probe material's: it is the same
 	w.row.State, w.row.Key = uint8(w.j.Outcome), seal.Ref{}
 	if err := w.save(ctx); err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -17,8 +18,8 @@ import (
 	"github.com/assent-gateway/assent/internal/seal"
 )
 
-// Deps are what a Service is made of. All but Log, Step, Lease and
-// MassLimit are required.
+// Deps are what a Service is made of. All but Log, Step, Lease,
+// MassLimit, Recipients and AnswerWithin are required.
 type Deps struct {
 	Ledger  *consent.Ledger
 	Store   Store
@@ -31,6 +32,11 @@ type Deps struct {
 	// Keys returns a tenant's keys; false when unknown.
 	Keys func(consent.TenantID) (Keys, bool)
 	Log  *slog.Logger
+	// Recipients are told of erasures; nil: nobody is.
+	Recipients Recipients
+	// AnswerWithin is how long they may be silent; 0: 7 days. It ends with the
+	// erasure's own time.
+	AnswerWithin time.Duration
 	// MassLimit is how many people one key may have erased in a day without a
 	// second key's approval; 0: 1000.
 	MassLimit int
@@ -76,6 +82,9 @@ func NewService(d Deps) *Service {
 	}
 	if d.Step == nil {
 		d.Step = func(string) {}
+	}
+	if d.AnswerWithin == 0 {
+		d.AnswerWithin = defaultAnswerWithin
 	}
 	if d.MassLimit == 0 {
 		d.MassLimit = defaultMassLimit
@@ -195,6 +204,11 @@ func (s *Service) suppress(ctx context.Context, k Keys, t consent.TenantID, r Re
 	if err != nil {
 		return Erasure{}, err
 	}
+	ref, err := s.address(ctx, t, id, &r, &j)
+	if err != nil {
+		s.forsake(ref)
+		return Erasure{}, err
+	}
 	var row consent.ErasureRow
 	wait := r.Scope == ScopeSubject && s.mass(ctx, k, t, r.By)
 	_, err = s.Ledger.Suppress(ctx, t, consent.Suppression{
@@ -202,10 +216,11 @@ func (s *Service) suppress(ctx context.Context, k Keys, t consent.TenantID, r Re
 		Subject: r.Subject, Removal: j.Removal, ID: id, Scope: string(r.Scope), Regulation: j.Regulation, Jurisdiction: r.Jurisdiction,
 		Job: func(at consent.Suppressed) (consent.ErasureRow, error) {
 			j := j
-			j.Subject, j.Key, j.At = at.Subject, at.Key, at.At
+			j.Subject, j.Key, j.At, j.Position = at.Subject, at.Key, at.At, at.Position
+			j.Notice.Recipients = slices.Clone(j.Notice.Recipients)
 			row = consent.ErasureRow{
 				ID: id, State: uint8(Suppressed), Open: true, Version: 1, Position: at.Position,
-				Created: at.At, Due: at.At + consent.Time(within), ArchiveUntil: at.At + consent.Time(archiveFor),
+				Created: at.At, Due: at.At + consent.Time(within), Key: ref, ArchiveUntil: at.At + consent.Time(archiveFor),
 				Archive: seal.Seal(k.Archive, archive, jobAAD(t, id, "archive")),
 			}
 			row.Name = removalName(k, j.Scope, &j.Removal)
@@ -214,12 +229,17 @@ func (s *Service) suppress(ctx context.Context, k Keys, t consent.TenantID, r Re
 			}
 			if wait {
 				row.State = uint8(Received)
+			} else if err := s.ask(t, id, &j, ref, row.Due, at.Position, at.At); err != nil {
+				return row, err
 			}
 			var err error
 			row.Sealed, err = j.seal(k, t, id)
 			return row, err
 		},
 	})
+	if errors.Is(err, consent.ErrErasureOpen) || errors.Is(err, consent.ErrRemembered) {
+		s.forsake(ref) // after any other error a row may name it: if none does, the next start wipes it
+	}
 	if errors.Is(err, consent.ErrErasureOpen) { // somebody asked at the same time
 		e, open, err := s.open(ctx, k, t, row.Name)
 		if err == nil && !open {
@@ -233,6 +253,16 @@ func (s *Service) suppress(ctx context.Context, k Keys, t consent.TenantID, r Re
 	s.Step("erasure.suppressed") // a crash here leaves an open job: begun at the next start
 	s.poke()
 	return s.show(ctx, k, t, &row)
+}
+
+// forsake destroys a key that no row names. A failure leaves it to the next start.
+func (s *Service) forsake(ref seal.Ref) {
+	if ref.IsZero() {
+		return
+	}
+	if err := s.Vault.Destroy(ref); err != nil {
+		s.Log.Warn("unused keys left for the next start", "count", 1)
+	}
 }
 
 func personName(k Keys, num consent.SubjectNum) [32]byte {
@@ -299,7 +329,7 @@ func (s *Service) show(ctx context.Context, k Keys, t consent.TenantID, row *con
 	return Erasure{
 		ID: row.ID, State: State(row.State), Level: j.level(), Scope: j.Scope, Position: row.Position, Created: row.Created,
 		Deadline: row.Due, Now: head.Now, Claim: claim(k, row.ID), Gathered: j.Gathered, Targets: j.Targets, Probes: j.Probes,
-		Attempts: j.Attempts,
+		Attempts: j.Attempts, Processors: j.Notice.report(),
 	}, nil
 }
 

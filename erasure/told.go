@@ -35,6 +35,9 @@ func (s *Service) Told(ctx context.Context, t consent.TenantID, id string) (Told
 }
 
 func (s *Service) names(ctx context.Context, t consent.TenantID, row *consent.ErasureRow, j *job) ([]string, error) {
+	if names, err := s.opened(t, row.ID, j, row.Key); err != nil || names != nil {
+		return names, err
+	}
 	known, err := s.Ledger.Identifiers(ctx, t, j.Subject)
 	if err != nil {
 		return nil, err

@@ -52,7 +52,7 @@ func serve(ctx context.Context, args []string, getenv func(string) string, stdou
 		AdminKey: cfg.adminKey, Policy: cfg.policy, TransparencyLog: cfg.log, Weaviate: cfg.weaviate,
 		KMS: cfg.kms.service, KMSKey: cfg.kms.key,
 		Log: log, Telemetry: w.telemetry, MetricsHere: cfg.metricsHere(),
-		Embedders: embedders, RateLimit: cfg.outside.rateLimit,
+		Embedders: embedders, RateLimit: cfg.outside.rateLimit, ProcessorsWithin: cfg.outside.processors,
 		Kafka: cfg.brokers.kafka, AMQP: cfg.brokers.amqp, BrokerTenant: cfg.brokers.tenant,
 	})
 	if err != nil {

@@ -135,12 +135,11 @@ func (s *Stream) Suppressed(t consent.TenantID, c consent.Change, told Told) ([]
 const staleSink = "manifest.stale"
 
 // settle finds out which manifests became stale up to a position. Entries are
-// looked at in order, once, by whichever gateway moves the cursor.
+// looked at in order; whichever gateway finds one first moves the cursor with
+// it. While none is found the cursor lags behind what each gateway knows, so
+// that not every entry costs a write.
 func (s *Stream) settle(ctx context.Context, t consent.TenantID, upTo consent.Position) error {
-	s.mu.Lock()
-	done := s.settled[t] >= upTo
-	s.mu.Unlock()
-	if done {
+	if s.known(t, 0) >= upTo {
 		return nil
 	}
 	if err := s.Store.StartCursor(ctx, t, staleSink, 0); err != nil {
@@ -154,35 +153,60 @@ func (s *Stream) settle(ctx context.Context, t consent.TenantID, upTo consent.Po
 		if !found {
 			return errors.New("events: a cursor is missing")
 		}
-		if at >= upTo {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			if s.settled == nil {
-				s.settled = map[consent.TenantID]consent.Position{}
-			}
-			s.settled[t] = at
+		from := s.known(t, at)
+		if from >= upTo {
 			return nil
 		}
-		const page = 512
-		changes, reached, err := s.Ledger.Changes(ctx, t, at, page)
+		stale, reached, err := s.look(ctx, t, from)
 		if err != nil {
 			return err
 		}
-		var stale []Stale
-		for i := range changes {
-			ids, err := s.ends(ctx, t, &changes[i])
+		if len(stale) > 0 || reached-at >= settleLag {
+			moved, err := s.Store.Advance(ctx, t, staleSink, at, reached, stale)
 			if err != nil {
 				return err
 			}
-			for _, id := range ids {
-				stale = append(stale, Stale{id, changes[i].Position})
+			if !moved {
+				continue // another was faster: what it found stands
 			}
 		}
-		// False: another was faster.
-		if _, err := s.Store.Advance(ctx, t, staleSink, at, reached, stale); err != nil {
-			return err
+		s.known(t, reached)
+	}
+}
+
+const (
+	settlePage = 512
+	settleLag  = 2 * settlePage
+)
+
+// known is up to where this process knows which manifests became stale, once it
+// knows it up to a position.
+func (s *Stream) known(t consent.TenantID, at consent.Position) consent.Position {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.settled == nil {
+		s.settled = map[consent.TenantID]consent.Position{}
+	}
+	s.settled[t] = max(s.settled[t], at)
+	return s.settled[t]
+}
+
+// look returns what became stale by the next entries, and how far it looked.
+func (s *Stream) look(ctx context.Context, t consent.TenantID, from consent.Position) (stale []Stale, reached consent.Position, err error) {
+	changes, reached, err := s.Ledger.Changes(ctx, t, from, settlePage)
+	if err != nil {
+		return nil, 0, err
+	}
+	for i := range changes {
+		ids, err := s.ends(ctx, t, &changes[i])
+		if err != nil {
+			return nil, 0, err
+		}
+		for _, id := range ids {
+			stale = append(stale, Stale{id, changes[i].Position})
 		}
 	}
+	return stale, reached, nil
 }
 
 // ends returns the manifests that an entry makes stale.

@@ -26,11 +26,11 @@ type inboxReader interface {
 	Run(ctx context.Context) error
 }
 
-// A brokerSink is where events go out, under the name of its cursor.
-type brokerSink struct {
-	name string
-	events.Sink
-	close func() error
+// brokers are what is open of them.
+type brokers struct {
+	inboxes []inboxReader
+	close   []func() error // of the sinks
+	stop    func()         // nil before inboxes are read
 }
 
 // brokerTenant is whose events come in and go out by brokers.
@@ -41,68 +41,74 @@ func (g *Gateway) brokerTenant() consent.TenantID {
 	return g.cfg.BrokerTenant
 }
 
-// runBrokers begins to read inboxes. Whether a broker can be reached is no
-// matter of the start: readers try on, and what is not applied stays at the
-// broker. So it does while a ledger is closed.
-func (g *Gateway) runBrokers(ctx context.Context) error {
+// openBrokers makes readers and sinks, which connect when they are used:
+// whether a broker can be reached is no matter of the start. Erasures wait for
+// sinks, and must not run before they are known.
+func (g *Gateway) openBrokers(ctx context.Context) error {
 	if g.cfg.Kafka == nil && g.cfg.AMQP == nil {
 		return nil
 	}
 	if _, err := g.Ledger.Head(ctx, g.brokerTenant()); errors.Is(err, consent.ErrUnknownTenant) {
 		return ErrBrokerTenant
 	}
-	inboxes, err := g.openBrokers()
+	var errs []error
+	if g.cfg.Kafka != nil {
+		o := *g.cfg.Kafka
+		o.Log, o.Observer = g.cfg.Log, g.cfg.Telemetry.Broker(kafkaName)
+		in, err := kafka.NewInbox(o, g.Inbox(g.brokerTenant(), kafkaName))
+		out, outErr := kafka.NewSink(o)
+		errs = append(errs, g.addBroker(ctx, kafkaName, in, out, errors.Join(err, outErr)))
+	}
+	if g.cfg.AMQP != nil {
+		o := *g.cfg.AMQP
+		o.Log, o.Observer = g.cfg.Log, g.cfg.Telemetry.Broker(amqpName)
+		in, err := amqp.NewInbox(o, g.Inbox(g.brokerTenant(), amqpName))
+		out, outErr := amqp.NewSink(o)
+		errs = append(errs, g.addBroker(ctx, amqpName, in, out, errors.Join(err, outErr)))
+	}
+	return errors.Join(errs...)
+}
+
+// addBroker has a broker read from and delivered to, unless it could not be made.
+func (g *Gateway) addBroker(ctx context.Context, name string, in inboxReader, out interface {
+	events.Sink
+	Close() error
+}, err error) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	g.brokers.inboxes = append(g.brokers.inboxes, in)
+	g.brokers.close = append(g.brokers.close, out.Close)
+	return g.Deliver(ctx, g.brokerTenant(), name, out)
+}
+
+// runBrokers reads the inboxes until Close. What cannot be applied stays at its
+// broker, as long as a ledger is closed, too.
+func (g *Gateway) runBrokers() {
+	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	for _, in := range inboxes {
+	for _, in := range g.brokers.inboxes {
 		running.Go(func() {
 			if err := in.Run(ctx); err != nil {
 				g.cfg.Log.Error("an inbox is not read any more", "error", err)
 			}
 		})
 	}
-	g.stopBrokers = func() error {
-		cancel() // what is being applied is, or comes again
+	g.brokers.stop = func() {
+		cancel()
 		running.Wait()
-		var errs []error
-		for _, s := range g.sinks {
-			errs = append(errs, s.close())
-		}
-		return errors.Join(errs...)
 	}
-	return nil
 }
 
-// openBrokers makes readers and sinks, which connect when they are used.
-func (g *Gateway) openBrokers() (inboxes []inboxReader, err error) {
-	if g.cfg.Kafka != nil {
-		o := *g.cfg.Kafka
-		o.Log, o.Observer = g.cfg.Log, g.cfg.Telemetry.Broker(kafkaName)
-		in, err := kafka.NewInbox(o, g.Inbox(g.brokerTenant(), kafkaName))
-		if err != nil {
-			return nil, err
-		}
-		out, err := kafka.NewSink(o)
-		if err != nil {
-			return nil, err
-		}
-		inboxes, g.sinks = append(inboxes, in), append(g.sinks, brokerSink{kafkaName, out, out.Close})
+// closeBrokers ends everything of them. What is being applied comes again, and
+// what was not acknowledged is sent again: nothing delivers any more.
+func (g *Gateway) closeBrokers() error {
+	if g.brokers.stop != nil {
+		g.brokers.stop()
 	}
-	if g.cfg.AMQP != nil {
-		o := *g.cfg.AMQP
-		o.Log, o.Observer = g.cfg.Log, g.cfg.Telemetry.Broker(amqpName)
-		in, err := amqp.NewInbox(o, g.Inbox(g.brokerTenant(), amqpName))
-		if err != nil {
-			return nil, err
-		}
-		out, err := amqp.NewSink(o)
-		if err != nil {
-			return nil, err
-		}
-		inboxes, g.sinks = append(inboxes, in), append(g.sinks, brokerSink{amqpName, out, out.Close})
+	var errs []error
+	for _, end := range g.brokers.close {
+		errs = append(errs, end())
 	}
-	return inboxes, nil
+	return errors.Join(errs...)
 }

@@ -323,3 +323,8 @@ func (g *Gateway) HoldErasure(ctx context.Context, id string, holder [16]byte, l
 
 // FilesOf is where the files of a manifest lie.
 func (g *Gateway) FilesOf(id string) string { return filepath.Join(g.manifests, id, "files") }
+
+// CursorOf is how far a sink of the default tenant has come.
+func (g *Gateway) CursorOf(ctx context.Context, sink string) (consent.Position, bool, error) {
+	return g.db.Cursor(ctx, DefaultTenant, sink)
+}

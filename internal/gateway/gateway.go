@@ -55,6 +55,7 @@ import (
 	"github.com/assent-gateway/assent/internal/translog"
 	"github.com/assent-gateway/assent/internal/vault"
 	"github.com/assent-gateway/assent/internal/weaviate"
+	"github.com/assent-gateway/assent/internal/webhook"
 	"github.com/assent-gateway/assent/retrieval"
 	"github.com/assent-gateway/assent/training"
 )
@@ -125,6 +126,9 @@ type Config struct {
 	WrapChecker func(erasure.Checker) erasure.Checker
 	// MassLimit is erasure.Deps.MassLimit.
 	MassLimit int
+	// ProcessorsWithin is erasure.Deps.AnswerWithin; DeliveryLease, for tests, that
+	// of what delivers events.
+	ProcessorsWithin, DeliveryLease time.Duration
 	// ErasuresByHand leaves erasures to whoever calls Erasure.Carry.
 	ErasuresByHand bool
 }
@@ -138,6 +142,7 @@ type Gateway struct {
 	Tree        *translog.Log
 	Erasure     *erasure.Service
 	Events      *events.Stream
+	Processors  *events.Processors
 	// AdminKey is the bootstrap key. AdminKeyMade is set when this start made it.
 	AdminKey     string
 	AdminKeyMade bool
@@ -162,8 +167,11 @@ type Gateway struct {
 	stopListening func() // nil when nobody listens
 	stopTraining  func() // the same
 	stopErasure   func() // nil before it runs
-	stopBrokers   func() error
-	sinks         []brokerSink
+
+	brokers brokers
+
+	deliveries     deliveries
+	stopDeliveries func() // nil before they run
 
 	stopping chan struct{} // closed by Quiesce
 	quiet    sync.Once
@@ -207,10 +215,12 @@ func Open(ctx context.Context, cfg Config) (g *Gateway, err error) {
 	g.listen()
 	g.index.run(g)
 	g.runTraining()
-	g.runErasures()
-	if err := g.runBrokers(ctx); err != nil {
+	if err := g.openBrokers(ctx); err != nil {
 		return g, err
 	}
+	g.runErasures()
+	g.runDeliveries()
+	g.runBrokers()
 	return g, g.observe()
 }
 
@@ -593,9 +603,10 @@ func (g *Gateway) Close() error {
 	if g.stopListening != nil {
 		g.stopListening()
 	}
-	if g.stopBrokers != nil {
-		errs = append(errs, g.stopBrokers())
+	if g.stopDeliveries != nil {
+		g.stopDeliveries() // what was not acknowledged, the next start sends
 	}
+	errs = append(errs, g.closeBrokers())
 	if g.stopErasure != nil {
 		g.stopErasure() // what it did not finish, the next start goes on with
 	}
@@ -627,7 +638,7 @@ func (g *Gateway) deps() httpapi.Deps {
 	metrics, observer := g.watchHTTP()
 	return httpapi.Deps{
 		Metrics: metrics, Observer: observer, RateLimit: g.cfg.RateLimit,
-		Ledger: g.Ledger, Retrieval: g.Retrieval, Credentials: g.Credentials, Erasure: g.Erasure, Events: g.Events, Stopping: g.stopping,
+		Ledger: g.Ledger, Retrieval: g.Retrieval, Credentials: g.Credentials, Erasure: g.Erasure, Events: g.Events, Processors: g.Processors, Stopping: g.stopping,
 		Training: g.Training, Tenants: g, Enter: g.Enter, Tree: g.Tree, PublicLog: g.cfg.TransparencyLog.Public, Ready: g.Ready, Log: g.cfg.Log,
 		Outages: []error{
 			sqlite.ErrClosed, sqlite.ErrBusy, sqlite.ErrFull, sqlite.ErrCorrupt, sqlite.ErrOther,
@@ -650,5 +661,6 @@ func Sentinels() []error {
 		retrieval.ErrConflict, retrieval.ErrEmbedder, retrieval.ErrIndex,
 		weaviate.ErrSchema, weaviate.ErrOpen, weaviate.ErrAutoSchema,
 		training.ErrFull, training.ErrDamaged, sealedfile.ErrDisk,
+		webhook.ErrUnreachable, webhook.ErrRefused, events.ErrUnavailable,
 	}
 }

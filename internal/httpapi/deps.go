@@ -24,6 +24,7 @@ type Deps struct {
 	Credentials *credential.Service
 	Erasure     *erasure.Service
 	Events      *events.Stream
+	Processors  *events.Processors
 	Tenants     TenantMaker
 	// Enter returns when a tenant can be used; nil: every one can. It is called
 	// before anything is asked of a tenant whose key was verified.

@@ -48,6 +48,7 @@ var mayImport = map[string]string{
 	"internal/vault":        "std consent retrieval erasure internal/seal internal/translog golang.org/x/crypto/argon2 golang.org/x/sys/unix training",
 	"internal/localkms":     "std internal/seal internal/vault",
 	"internal/pgvault":      "std consent retrieval erasure training internal/postgres internal/seal internal/translog internal/vault",
+	"internal/webhook":      "std internal/events",
 	"internal/testledger":   "std consent internal/credential internal/sqlite internal/vault",
 	"internal/testkafka":    "std github.com/twmb/franz-go/pkg/kfake",
 	"internal/testrabbit":   "std github.com/rabbitmq/amqp091-go",
@@ -84,7 +85,7 @@ var onlyIn = map[string]string{
 	"database/sql/driver":      "internal/sqlite",
 
 	// Domains hear of requests, status codes and sockets from nobody.
-	"net/http": "internal/announce internal/httpapi internal/logging internal/gateway internal/localkms internal/openaiembed internal/telemetry internal/verify cmd/assent internal/testweaviate internal/weaviate",
+	"net/http": "internal/announce internal/httpapi internal/logging internal/gateway internal/localkms internal/openaiembed internal/telemetry internal/verify cmd/assent internal/testweaviate internal/weaviate internal/webhook",
 	"net":      "internal/amqp internal/broker internal/kafka internal/httpapi internal/logging internal/gateway internal/postgres internal/testpg cmd/assent internal/testkafka internal/testrabbit internal/testweaviate internal/weaviate",
 	// Every adapter is known where everything meets, and nowhere else.
 	"internal/amqp":         "internal/gateway cmd/assent",
@@ -108,6 +109,7 @@ var onlyIn = map[string]string{
 	"internal/testrabbit":   "",
 	"internal/testweaviate": "",
 	"internal/weaviate":     "internal/gateway cmd/assent",
+	"internal/webhook":      "internal/gateway",
 	"internal/parquetrows":  "internal/gateway",
 	"internal/sealedfile":   "internal/gateway",
 
@@ -127,7 +129,7 @@ var onlyIn = map[string]string{
 var neverIn = []struct{ call, but, why string }{
 	{"init", "", "what a package needs is made where it is used"},
 	{"time.Sleep", "", "who waits also waits for its context"},
-	{"time.Now", "cmd erasure eval training internal/erasecheck internal/httpapi internal/openaiembed internal/sqlite internal/telemetry internal/testpg internal/testrabbit internal/testweaviate internal/translog internal/vault internal/pgvault internal/weaviate", "the clock that counts is the database's; where durations are measured it may be asked"},
+	{"time.Now", "cmd erasure eval training internal/erasecheck internal/httpapi internal/openaiembed internal/sqlite internal/telemetry internal/testpg internal/testrabbit internal/testweaviate internal/translog internal/vault internal/pgvault internal/weaviate internal/events internal/webhook", "the clock that counts is the database's; where durations are measured it may be asked"},
 	{"fmt.Print", "cmd", "only a command speaks, and only to the writer it was given"},
 	{"fmt.Printf", "cmd", "only a command speaks, and only to the writer it was given"},
 	{"fmt.Println", "cmd", "only a command speaks, and only to the writer it was given"},
