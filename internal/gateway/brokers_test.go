@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -206,6 +207,10 @@ func TestBrokersThatAreDownLoseNothing(t *testing.T) {
 	if status, _, err := call(d.url, adminKey, "GET", "/readyz", nil); err != nil || status != 200 {
 		t.Fatalf("not ready without its brokers: %d %v", status, err)
 	}
+	// What is said meanwhile goes out later.
+	for _, status := range []consent.Status{consent.Granted, consent.Revoked, consent.Granted, consent.Denied} {
+		say(t, d.g, status, []string{"ada", "bob", "cy"}, rag)
+	}
 	const people = 60
 	who := func(i int) string { return fmt.Sprint("user:p", i) }
 	part := func(from, to int) {
@@ -244,6 +249,110 @@ func TestBrokersThatAreDownLoseNothing(t *testing.T) {
 			status, answer, err := call(d.url, adminKey, "GET", "/v1/consent/"+who(i)+"/rag_retrieval_v1.0", nil)
 			return err == nil && status == 200 && answer["granted"] == true
 		})
+	}
+	sent := d.events()
+	if len(sent) != 12+people {
+		t.Errorf("%d events went out", len(sent))
+	}
+	d.inOrder("kafka", sent, d.fromKafka)
+	d.inOrder("amqp", sent, d.fromRabbit)
+}
+
+// An out is what a test reads of an event that went out.
+type out struct {
+	ID, Subject string
+	Data        struct {
+		Position uint64 `json:"ledger_position"`
+	}
+}
+
+// events are all that are to go out, by id.
+func (d *doors) events() map[string]out {
+	d.Helper()
+	all := map[string]out{}
+	for after := consent.Position(0); ; {
+		page, upTo, err := d.g.Events.Read(d.Context(), gateway.DefaultTenant, after, 100)
+		if err != nil {
+			d.Fatal(err)
+		}
+		if upTo <= after {
+			return all
+		}
+		after = upTo
+		for _, e := range page {
+			o := d.decode(e.Event)
+			all[o.ID] = o
+		}
+	}
+}
+
+func (d *doors) decode(event []byte) (o out) {
+	d.Helper()
+	if err := json.Unmarshal(event, &o); err != nil || o.ID == "" {
+		d.Fatalf("an event is not as it should be: %v", err)
+	}
+	return o
+}
+
+// inOrder reads a broker's events until all are there, and checks that each
+// person's come in their order, repeats aside.
+func (d *doors) inOrder(broker string, want map[string]out, read func(each func(event []byte) (more bool))) {
+	d.Helper()
+	seen, last := map[string]bool{}, map[string]uint64{}
+	read(func(event []byte) bool {
+		o := d.decode(event)
+		if w, ok := want[o.ID]; !ok || w != o {
+			d.Errorf("%s: an event that was not sent", broker)
+		}
+		if !seen[o.ID] && o.Data.Position < last[o.Subject] {
+			d.Errorf("%s: position %d comes after %d of the same person", broker, o.Data.Position, last[o.Subject])
+		}
+		seen[o.ID], last[o.Subject] = true, max(last[o.Subject], o.Data.Position)
+		return len(seen) < len(want)
+	})
+}
+
+func (d *doors) fromKafka(each func([]byte) bool) {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(d.kafka.Addr()), kgo.ConsumeTopics(kafka.Events), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		d.Fatal(err)
+	}
+	defer cl.Close()
+	for more := true; more; {
+		fetches := cl.PollFetches(d.Context())
+		if d.Context().Err() != nil {
+			d.Fatal("not all events are in Kafka")
+		}
+		fetches.EachRecord(func(r *kgo.Record) { more = each(r.Value) && more })
+	}
+}
+
+func (d *doors) fromRabbit(each func([]byte) bool) {
+	c, err := amqp091.Dial(d.rabbit.URL())
+	if err != nil {
+		d.Fatal(err)
+	}
+	defer c.Close()
+	ch, err := c.Channel()
+	if err != nil {
+		d.Fatal(err)
+	}
+	var deliveries <-chan amqp091.Delivery
+	d.until(func() bool { // the queue is made with the first event
+		if ch.IsClosed() {
+			ch, err = c.Channel()
+		}
+		if err == nil {
+			deliveries, err = ch.Consume(amqp.Events, "", true, false, false, false, nil)
+		}
+		return err == nil
+	})
+	for more := true; more; {
+		e, ok := <-deliveries
+		if !ok {
+			d.Fatal("not all events are in RabbitMQ")
+		}
+		more = each(e.Body)
 	}
 }
 
