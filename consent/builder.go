@@ -24,6 +24,8 @@ type builder struct {
 	tried   map[SubjectNum]*state // people as the batch leaves them
 	rules   rules
 	refused error
+	// recalled is the newest position of what the writes only repeat.
+	recalled Position
 }
 
 // rolledBack returns the keys of everyone the batch would have made.
@@ -84,7 +86,8 @@ func (b *builder) prepare(ctx context.Context, head Head, writes []*write) (Batc
 	b.t.mu.RLock()
 	b.rules = b.t.rules
 	b.t.mu.RUnlock()
-	remembered := map[[32]byte]bool{}
+	b.recalled = 0
+	remembered := map[[32]byte]*write{}
 	for _, w := range writes {
 		err := b.add(ctx, w, head, remembered)
 		var input *InputError
@@ -102,13 +105,16 @@ func (b *builder) prepare(ctx context.Context, head Head, writes []*write) (Batc
 	return b.batch, nil
 }
 
-func (b *builder) add(ctx context.Context, w *write, head Head, remembered map[[32]byte]bool) error {
-	w.result = Result{}
+func (b *builder) add(ctx context.Context, w *write, head Head, remembered map[[32]byte]*write) error {
+	w.result, w.repeated = Result{}, false
 	if w.once != (Once{}) {
-		if remembered[w.once.Key] {
-			return ErrKeyMismatch // two writes of one batch; callers hold a lock per key, so never
+		if first := remembered[w.once.Key]; first != nil { // two of one batch
+			if first.once.Body != w.once.Body {
+				return ErrKeyMismatch
+			}
+			w.result, w.repeated = first.result, true
+			return nil
 		}
-		remembered[w.once.Key] = true
 		outcome, found, err := b.l.recall(ctx, b.t, w.once)
 		if err != nil {
 			return err
@@ -117,6 +123,8 @@ func (b *builder) add(ctx context.Context, w *write, head Head, remembered map[[
 			if err := json.Unmarshal(outcome, &w.result.Recorded); err != nil {
 				return fmt.Errorf("%w: a remembered outcome", ErrTampered)
 			}
+			w.repeated = true
+			b.recalled = max(b.recalled, w.result.Position)
 			return nil
 		}
 	}
@@ -137,6 +145,9 @@ func (b *builder) add(ctx context.Context, w *write, head Head, remembered map[[
 	}
 	if err != nil {
 		return err
+	}
+	if w.once != (Once{}) {
+		remembered[w.once.Key] = w
 	}
 	return b.remember(w, head.Now)
 }

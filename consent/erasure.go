@@ -125,6 +125,7 @@ type Suppression struct {
 	ID           string
 	Jurisdiction Jurisdiction
 	Waits        bool // nothing is deleted before it is approved
+	Once         Once // of the event that asks; committed with the entry
 	// Job makes the row that is committed with the entry. It is called under
 	// the head's lock, perhaps more than once, and must not call the ledger.
 	Job func(Suppressed) (ErasureRow, error)
@@ -146,7 +147,8 @@ type Suppressed struct {
 // journal. When it returns without error, no permit of any gateway that is
 // asked later permits anything of what is to be erased. A person whom nobody
 // knows is made, so that they are suppressed as well as anybody.
-// ErrErasureOpen when the job's name is open already.
+// ErrErasureOpen when the job's name is open already; ErrRemembered, and nothing
+// entered, when the event that asks was applied before.
 func (l *Ledger) Suppress(ctx context.Context, id TenantID, s Suppression) (Suppressed, error) {
 	t, err := l.tenant(ctx, id)
 	if err != nil {
@@ -161,7 +163,7 @@ func (l *Ledger) Suppress(ctx context.Context, id TenantID, s Suppression) (Supp
 		kind = KindRemoval
 	}
 	var out Suppressed
-	w := &write{subject: s.Subject, alone: true, keyless: true}
+	w := &write{subject: s.Subject, alone: true, keyless: true, once: s.Once}
 	w.build = func(now Time, p Position) (Row, any, error) {
 		if kind == KindRemoval {
 			plain, err := json.Marshal(s.Removal)
@@ -178,6 +180,9 @@ func (l *Ledger) Suppress(ctx context.Context, id TenantID, s Suppression) (Supp
 	}
 	if err := l.submit(ctx, id, []*write{w}); err != nil {
 		return Suppressed{}, err
+	}
+	if w.repeated && w.result.Err == nil {
+		return Suppressed{}, ErrRemembered
 	}
 	return out, w.result.Err
 }

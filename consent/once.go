@@ -2,8 +2,10 @@ package consent
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/assent-gateway/assent/internal/seal"
 )
@@ -19,6 +21,57 @@ func (l *Ledger) OnceOf(ctx context.Context, id TenantID, credential, route, key
 		Key:  seal.MAC(t.keys.MAC, "assent idempotency key", []byte(credential), []byte(route), []byte(key)),
 		Body: seal.MAC(t.keys.MAC, "assent idempotency body", body),
 	}, nil
+}
+
+// EventOnce returns the Once of an event that came in: a MAC of its source and
+// id, whoever delivers it, in whatever form. It is remembered for good: brokers
+// keep events for as long as they like, and a replay of a topic years later
+// must not apply one again.
+func (l *Ledger) EventOnce(ctx context.Context, id TenantID, source, event string) (Once, error) {
+	t, err := l.tenant(ctx, id)
+	if err != nil {
+		return Once{}, err
+	}
+	return Once{
+		Key:   seal.MAC(t.keys.MAC, "assent event", []byte(source), []byte(event)),
+		Body:  seal.MAC(t.keys.MAC, "assent event"),
+		since: math.MaxInt64,
+	}, nil
+}
+
+// Applied reports whether an event was applied, and where in the ledger. What
+// it says is in the journal, too, when this returns.
+func (l *Ledger) Applied(ctx context.Context, id TenantID, once Once) (at Position, applied bool, err error) {
+	t, err := l.tenant(ctx, id)
+	if err != nil {
+		return 0, false, err
+	}
+	outcome, found, err := l.recall(ctx, t, once)
+	if err != nil || !found {
+		return 0, false, err
+	}
+	var r Recorded
+	if json.Unmarshal(outcome, &r) != nil {
+		return 0, false, fmt.Errorf("%w: a remembered outcome", ErrTampered)
+	}
+	return r.Position, true, asJournaled(l.completeJournal(ctx, t, r.Position))
+}
+
+func asJournaled(err error) error {
+	if err == nil {
+		return nil
+	}
+	return asUnavailable(err)
+}
+
+// ApplyNow remembers an event that changed nothing, because what it asks for
+// was under way by an entry at a position.
+func (l *Ledger) ApplyNow(ctx context.Context, id TenantID, once Once, at Position) error {
+	outcome, err := json.Marshal(Recorded{Position: at})
+	if err != nil {
+		return err
+	}
+	return l.RememberNow(ctx, id, once, outcome)
 }
 
 // Recall returns the outcome that was remembered for a request, if it was made
@@ -56,7 +109,7 @@ func (l *Ledger) Remember(ctx context.Context, id TenantID, once Once, outcome [
 }
 
 func (l *Ledger) remembered(t *tenant, once Once, outcome []byte, now Time) Remembered {
-	return Remembered{Key: once.Key, Body: once.Body, At: now, Outcome: seal.Seal(t.keys.Payload, outcome, once.Key[:])}
+	return Remembered{Key: once.Key, Body: once.Body, At: max(now, once.since), Outcome: seal.Seal(t.keys.Payload, outcome, once.Key[:])}
 }
 
 // RememberNow commits an outcome by itself, for writes that repeat to the same

@@ -220,7 +220,8 @@ type Store interface {
 	Append(ctx context.Context, t TenantID, prepare func(Head) (Batch, error)) error
 
 	// Recall returns what Append, or a commit of the catalogue, remembered
-	// under a key in the last 24 hours.
+	// under a key in the last 24 hours; one whose time is to come is kept until
+	// then.
 	Recall(ctx context.Context, t TenantID, key [32]byte) (Remembered, bool, error)
 }
 

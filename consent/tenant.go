@@ -45,6 +45,7 @@ type tenant struct {
 	waits     map[string]uint8          // erasures of which nothing may be deleted now, by id, and why
 	masks     map[maskKey]*mask
 	notes     map[Kind][]Position // of keys, restores and the vault
+	news      chan struct{}       // closed at the next entry; nil when nobody waits
 }
 
 // subjectRef is what is needed to name and to seal for a person.
@@ -221,6 +222,7 @@ func (t *tenant) apply(row Row, body func() ([]byte, error), show *shown) error 
 		t.refreshAll(s)
 	}
 	t.applied = row.Position
+	t.announce()
 	t.recorded = max(t.recorded, row.RecordedAt)
 	if everyone {
 		for k, m := range t.masks {

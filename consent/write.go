@@ -39,7 +39,10 @@ type Entry struct {
 
 // Once makes a write repeatable: MACs of the Idempotency-Key (with credential
 // and route) and of the body. The zero Once remembers nothing.
-type Once struct{ Key, Body [32]byte }
+type Once struct {
+	Key, Body [32]byte
+	since     Time // remembered as of then; 0: as of now (EventOnce)
+}
 
 // Recorded is what became of an Entry.
 type Recorded struct {
@@ -70,7 +73,9 @@ type write struct {
 	build  func(now Time, p Position) (Row, any, error)
 	once   Once
 	result Result
-	done   chan struct{}
+	// repeated is set when the result is that of an earlier write.
+	repeated bool
+	done     chan struct{}
 }
 
 // queue gathers writes while a commit runs: whoever finds no leader starts
@@ -457,6 +462,11 @@ func (l *Ledger) finish(ctx context.Context, t *tenant, b *builder) error {
 	if len(recs) > 0 {
 		if err := l.journal(ctx, t, recs); err != nil {
 			return err
+		}
+	}
+	if b.recalled > 0 { // whoever committed what is repeated may have died before its journal
+		if err := l.completeJournal(ctx, t, b.recalled); err != nil {
+			return asUnavailable(err)
 		}
 	}
 	l.step("journal.synced") // a crash here leaves entries nobody was told of: a repeat meets them

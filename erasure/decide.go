@@ -42,7 +42,17 @@ func (s *Service) follow(ctx context.Context, k Keys, t consent.TenantID, row *c
 		return err
 	}
 	row.Sealed, row.Open = sealed, State(row.State).open()
-	_, err = s.Ledger.Follow(ctx, t, kind, j.Subject, j.Key, ev, func(consent.Position, consent.Time) (consent.ErasureRow, error) { return *row, nil })
+	_, err = s.Ledger.Follow(ctx, t, kind, j.Subject, j.Key, ev, func(at consent.Position, when consent.Time) (consent.ErasureRow, error) {
+		if ev.Event != consent.EventApproved {
+			return *row, nil
+		}
+		if err := s.ask(t, row.ID, j, row.Key, row.Due, at, when); err != nil { // by this entry they are told to erase
+			return *row, err
+		}
+		var err error
+		row.Sealed, err = j.seal(k, t, row.ID)
+		return *row, err
+	})
 	return err
 }
 
@@ -122,7 +132,7 @@ func (s *Service) lift(ctx context.Context, k Keys, t consent.TenantID, row *con
 	}
 	row.State = uint8(to)
 	probe := row.Key
-	row.Key = seal.Ref{}
+	row.Key, j.Notice.Names = seal.Ref{}, nil
 	if err := s.follow(ctx, k, t, row, j, consent.KindLift, consent.ErasureEvent{Event: "lifted", State: to.String()}); err != nil {
 		if errors.Is(err, consent.ErrReturned) {
 			return ErrState

@@ -36,6 +36,9 @@ type job struct {
 	ErasedAt   consent.Time `json:"erased_at,omitempty"`   // the last step ended
 	VerifiedAt consent.Time `json:"verified_at,omitempty"` // by the verification that the statement rests on
 
+	Notice   notice           `json:"notice,omitzero"` // to recipients outside
+	Position consent.Position `json:"position,omitempty"`
+
 	Statement []byte           `json:"statement,omitempty"` // frozen: its digest is in the ledger
 	Outcome   State            `json:"outcome,omitempty"`
 	Entry     consent.Position `json:"entry,omitempty"` // of completion
@@ -121,6 +124,8 @@ type Erasure struct {
 	Targets  []TargetReport
 	Probes   []Probe
 	Attempts int
+	// Processors are the recipients that were told.
+	Processors []ProcessorReport
 }
 
 // DaysLeft is how many days are left until the deadline, rounded down; below 0

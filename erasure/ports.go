@@ -88,6 +88,8 @@ type Checker interface {
 // Vault keeps one-time keys.
 type Vault interface {
 	NewKey() (seal.Ref, error)
+	// Key opens one; consent.ErrKeyGone when it is destroyed. It has no parent.
+	Key(ref seal.Ref, parent *seal.Key) (seal.Key, error)
 	Destroy(refs ...seal.Ref) error
 }
 

@@ -36,10 +36,13 @@ type Statement struct {
 	MentionsDocuments uint64            `json:"mentions_documents"`
 	Targets           []StatementTarget `json:"targets"`
 	Probes            []StatementProbe  `json:"probes"`
-	Remains           []string          `json:"remains"`
-	NotCovered        []string          `json:"not_covered"`
-	Archive           StatementArchive  `json:"archive"`
-	ClaimDigest       string            `json:"claim_digest"`
+	// NoticeHash is SHA-256 of the event that told recipients to erase.
+	NoticeHash  string               `json:"notice_sha256,omitempty"`
+	Processors  []StatementProcessor `json:"processors,omitempty"`
+	Remains     []string             `json:"remains"`
+	NotCovered  []string             `json:"not_covered"`
+	Archive     StatementArchive     `json:"archive"`
+	ClaimDigest string               `json:"claim_digest"`
 }
 
 // A StatementTarget is a target in a statement.
@@ -79,7 +82,7 @@ var (
 		"entries of the ledger and of the vault's journal: what was sealed in them under the person's key, which is destroyed; in clear a random number, kinds, purposes, statuses and times, so that the proofs of others stay valid",
 		"the suppression mark: a keyed digest, under a key of the vault alone, by which the person stays erased",
 		"training manifests: which rows they held, as keyed tokens that are dropped wherever a copy is checked, and the random number of whom they held",
-		"idempotency records: keyed digests of requests and sealed outcomes without identifiers, for at most 24 hours",
+		"idempotency records: keyed digests of requests and sealed outcomes without identifiers, for at most 24 hours; of events that came in, a keyed digest of source and id for good",
 	}
 	remainsOfDocuments = []string{
 		"the ledger's entry of this erasure: which documents it was about, as keyed digests sealed under a key of the tenant",
@@ -112,6 +115,7 @@ func (w *work) statement(origin string, outcome State) Statement {
 	if j.Subject != 0 {
 		st.Remains = remainsOfPerson
 	}
+	st.NoticeHash, st.Processors = j.Notice.statement()
 	for _, t := range j.Targets {
 		st.Targets = append(st.Targets, StatementTarget{
 			Name: t.Name, Kind: t.Kind, Goal: t.Goal.String(), Level: t.Level.String(), Deleted: t.Deleted, Remaining: t.Remaining,

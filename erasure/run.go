@@ -276,6 +276,8 @@ func (w *work) advance(ctx context.Context) (more bool, err error) {
 		return true, w.prepare(ctx)
 	case state == Running:
 		return true, w.step(ctx)
+	case w.j.VerifiedAt != 0:
+		return true, w.await(ctx)
 	default:
 		return true, w.verify(ctx)
 	}
@@ -387,13 +389,8 @@ func (w *work) verify(ctx context.Context) error {
 		return err
 	}
 	var left uint64
-	outcome := Completed
 	for i := range w.j.Targets {
-		r := &w.j.Targets[i]
-		left += r.Remaining
-		if r.Level < r.Goal {
-			outcome = CompletedWithExceptions
-		}
+		left += w.j.Targets[i].Remaining
 	}
 	if left > 0 { // something is still there: the cascade runs once more
 		w.j.Steps, w.row.State = nil, uint8(Running)
@@ -404,7 +401,7 @@ func (w *work) verify(ctx context.Context) error {
 	}
 	w.j.VerifiedAt = w.now
 	w.Deps.Step("erasure.verified") // a crash here: verified anew
-	return w.enter(ctx, outcome, order.Subject)
+	return w.await(ctx)
 }
 
 // take enters findings and probes into the report. What was not looked for, or
@@ -431,7 +428,11 @@ func (w *work) take(findings []Finding, probes []Probe) error {
 
 // enter freezes the statement: its digest goes into the ledger in the same
 // transaction as the row that holds it.
-func (w *work) enter(ctx context.Context, outcome State, behind consent.SubjectNum) error {
+func (w *work) enter(ctx context.Context, outcome State) error {
+	order, err := w.order(ctx, w.j, w.t, &w.row)
+	if err != nil {
+		return err
+	}
 	origin, err := w.Tree.Origin(w.t)
 	if err != nil {
 		return err
@@ -458,7 +459,7 @@ func (w *work) enter(ctx context.Context, outcome State, behind consent.SubjectN
 	}
 	w.Deps.Step("erasure.entered") // a crash here: the next start proves and signs the same statement
 	if w.j.Behind {
-		if err := w.Ledger.Forget(ctx, w.t, behind); err != nil {
+		if err := w.Ledger.Forget(ctx, w.t, order.Subject); err != nil {
 			w.Log.Warn("whose mark it was is forgotten later", "job_id", w.row.ID)
 		}
 		w.Deps.Step("erasure.forgotten") // a crash before it: the next start or sweep forgets
@@ -480,6 +481,7 @@ func (w *work) finish(ctx context.Context) error {
 		return err
 	}
 	probe := w.row.Key
+	w.j.Notice.Names = nil // the key that opens them goes with the probe material's: it is the same
 	w.row.State, w.row.Key = uint8(w.j.Outcome), seal.Ref{}
 	if err := w.save(ctx); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package erasure
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -8,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,8 +18,8 @@ import (
 	"github.com/assent-gateway/assent/internal/seal"
 )
 
-// Deps are what a Service is made of. All but Log, Step, Lease and
-// MassLimit are required.
+// Deps are what a Service is made of. All but Log, Step, Lease,
+// MassLimit, Recipients and AnswerWithin are required.
 type Deps struct {
 	Ledger  *consent.Ledger
 	Store   Store
@@ -30,6 +32,11 @@ type Deps struct {
 	// Keys returns a tenant's keys; false when unknown.
 	Keys func(consent.TenantID) (Keys, bool)
 	Log  *slog.Logger
+	// Recipients are told of erasures; nil: nobody is.
+	Recipients Recipients
+	// AnswerWithin is how long they may be silent; 0: 7 days. It ends with the
+	// erasure's own time.
+	AnswerWithin time.Duration
 	// MassLimit is how many people one key may have erased in a day without a
 	// second key's approval; 0: 1000.
 	MassLimit int
@@ -76,6 +83,9 @@ func NewService(d Deps) *Service {
 	if d.Step == nil {
 		d.Step = func(string) {}
 	}
+	if d.AnswerWithin == 0 {
+		d.AnswerWithin = defaultAnswerWithin
+	}
 	if d.MassLimit == 0 {
 		d.MassLimit = defaultMassLimit
 	}
@@ -113,7 +123,25 @@ func (s *Service) keys(t consent.TenantID) (Keys, error) {
 // Request suppresses, and returns when that is durable: what is asked for is
 // unreachable then. The same again while it is open returns the open one. A
 // person whom nobody knows gets the same answer as anybody.
+// consent.ErrRemembered when the event that asks was applied before.
 func (s *Service) Request(ctx context.Context, t consent.TenantID, r Request) (Erasure, error) {
+	if r.Once == (consent.Once{}) {
+		return s.request(ctx, t, r)
+	}
+	if _, applied, err := s.Ledger.Applied(ctx, t, r.Once); applied || err != nil {
+		return Erasure{}, cmp.Or(err, consent.ErrRemembered)
+	}
+	e, err := s.request(ctx, t, r)
+	if err != nil {
+		return e, err
+	}
+	// Of a request that made an entry this is remembered with it already. One
+	// that met an open erasure changed nothing: a crash here lets the event come
+	// again, and meet it again or ask anew.
+	return e, s.Ledger.ApplyNow(ctx, t, r.Once, e.Position)
+}
+
+func (s *Service) request(ctx context.Context, t consent.TenantID, r Request) (Erasure, error) {
 	k, err := s.keys(t)
 	if err != nil {
 		return Erasure{}, err
@@ -176,17 +204,23 @@ func (s *Service) suppress(ctx context.Context, k Keys, t consent.TenantID, r Re
 	if err != nil {
 		return Erasure{}, err
 	}
+	ref, err := s.address(ctx, t, id, &r, &j)
+	if err != nil {
+		s.forsake(ref)
+		return Erasure{}, err
+	}
 	var row consent.ErasureRow
 	wait := r.Scope == ScopeSubject && s.mass(ctx, k, t, r.By)
 	_, err = s.Ledger.Suppress(ctx, t, consent.Suppression{
-		Waits:   wait,
+		Waits: wait, Once: r.Once,
 		Subject: r.Subject, Removal: j.Removal, ID: id, Scope: string(r.Scope), Regulation: j.Regulation, Jurisdiction: r.Jurisdiction,
 		Job: func(at consent.Suppressed) (consent.ErasureRow, error) {
 			j := j
-			j.Subject, j.Behind, j.Key, j.At = at.Mark, at.Behind, at.Key, at.At
+			j.Subject, j.Behind, j.Key, j.At, j.Position = at.Mark, at.Behind, at.Key, at.At, at.Position
+			j.Notice.Recipients = slices.Clone(j.Notice.Recipients)
 			row = consent.ErasureRow{
 				ID: id, State: uint8(Suppressed), Open: true, Version: 1, Position: at.Position,
-				Created: at.At, Due: at.At + consent.Time(within), ArchiveUntil: at.At + consent.Time(archiveFor),
+				Created: at.At, Due: at.At + consent.Time(within), Key: ref, ArchiveUntil: at.At + consent.Time(archiveFor),
 				Archive: seal.Seal(k.Archive, archive, jobAAD(t, id, "archive")),
 			}
 			row.Name = removalName(k, j.Scope, &j.Removal)
@@ -195,12 +229,17 @@ func (s *Service) suppress(ctx context.Context, k Keys, t consent.TenantID, r Re
 			}
 			if wait {
 				row.State = uint8(Received)
+			} else if err := s.ask(t, id, &j, ref, row.Due, at.Position, at.At); err != nil {
+				return row, err
 			}
 			var err error
 			row.Sealed, err = j.seal(k, t, id)
 			return row, err
 		},
 	})
+	if errors.Is(err, consent.ErrErasureOpen) || errors.Is(err, consent.ErrRemembered) {
+		s.forsake(ref) // after any other error a row may name it: if none does, the next start wipes it
+	}
 	if errors.Is(err, consent.ErrErasureOpen) { // somebody asked at the same time
 		e, open, err := s.open(ctx, k, t, row.Name)
 		if err == nil && !open {
@@ -214,6 +253,16 @@ func (s *Service) suppress(ctx context.Context, k Keys, t consent.TenantID, r Re
 	s.Step("erasure.suppressed") // a crash here leaves an open job: begun at the next start
 	s.poke()
 	return s.show(ctx, k, t, &row)
+}
+
+// forsake destroys a key that no row names. A failure leaves it to the next start.
+func (s *Service) forsake(ref seal.Ref) {
+	if ref.IsZero() {
+		return
+	}
+	if err := s.Vault.Destroy(ref); err != nil {
+		s.Log.Warn("unused keys left for the next start", "count", 1)
+	}
 }
 
 // personName is of a mark and of the times that somebody was behind it: who came
@@ -286,7 +335,7 @@ func (s *Service) show(ctx context.Context, k Keys, t consent.TenantID, row *con
 	return Erasure{
 		ID: row.ID, State: State(row.State), Level: j.level(), Scope: j.Scope, Position: row.Position, Created: row.Created,
 		Deadline: row.Due, Now: head.Now, Claim: claim(k, row.ID), Gathered: j.Gathered, Targets: j.Targets, Probes: j.Probes,
-		Attempts: j.Attempts,
+		Attempts: j.Attempts, Processors: j.Notice.report(),
 	}, nil
 }
 

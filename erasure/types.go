@@ -115,6 +115,8 @@ type Request struct {
 	Jurisdiction consent.Jurisdiction
 	Evidence     Evidence
 	By           string // id of the key that asks
+	// Once is of the event that asks, if one does: it is applied once.
+	Once consent.Once
 }
 
 // Documents names documents as a client does.

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/assent-gateway/assent/consent"
@@ -36,11 +37,12 @@ type config struct {
 	kms            kmsSettings
 	outside        outside
 	weaviate       *weaviate.Options // nil: the embedded index
-	allow          map[string]bool   // overrides, by name
+	brokers        brokers
+	allow          map[string]bool // overrides, by name
 }
 
 // settings are the names that serve knows, and what each means.
-var settings = append([]setting{
+var settings = slices.Concat([]setting{
 	{"ASSENT_ADDR", "addr", "listen `address`"},
 	{"ASSENT_TLS_CERT", "tls-cert", "TLS certificate `file`, needed off loopback"},
 	{"ASSENT_TLS_KEY", "tls-key", "TLS key `file`"},
@@ -65,14 +67,14 @@ var settings = append([]setting{
 	{"ASSENT_ALLOW_PLAINTEXT", "", "1: serve off loopback without TLS"},
 	{"ASSENT_ALLOW_VAULT_INSIDE", "", "1: allow the vault inside the data directory"},
 	{"ASSENT_ALLOW_PARAMETER_LOGGING", "", "1: use a Postgres that logs parameters of statements"},
-}, outsideSettings...)
+}, outsideSettings, brokerSettings)
 
 type setting struct{ env, flag, usage string }
 
 // later are settings of the wire contract that this version cannot honour:
 // better refused than ignored.
 var later = []string{
-	"ASSENT_KAFKA_BROKERS", "ASSENT_AMQP_URL", "ASSENT_OIDC_ISSUER", "ASSENT_OIDC_AUDIENCE",
+	"ASSENT_OIDC_ISSUER", "ASSENT_OIDC_AUDIENCE",
 }
 
 // loadConfig reads flags, environment and file, and names all mistakes at once.
@@ -187,6 +189,7 @@ func buildConfig(get func(string) string) (*config, error) {
 		}
 	}
 	c.outside = readOutside(get, c.allow, mistake)
+	c.brokers = readBrokers(get, c.allow["ASSENT_ALLOW_PLAINTEXT_BROKERS"], mistake)
 	for p := range strings.SplitSeq(get("ASSENT_TRUSTED_PROXIES"), ",") {
 		if p = strings.TrimSpace(p); p == "" {
 			continue
@@ -313,6 +316,7 @@ func (c *config) print(w io.Writer) {
 	}
 	fmt.Fprintf(w, "  ASSENT_CHECKPOINT_WEBHOOK  %s\n", webhook)
 	c.outside.print(w)
+	c.brokers.print(w)
 	if c.weaviate == nil {
 		fmt.Fprintf(w, "  ASSENT_WEAVIATE_URL        (none: the embedded index)\n")
 	} else {

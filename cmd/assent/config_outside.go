@@ -7,7 +7,9 @@ import (
 	"net"
 	"net/url"
 	"strconv"
+	"time"
 
+	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/internal/openaiembed"
 	"github.com/assent-gateway/assent/internal/telemetry"
 )
@@ -19,16 +21,22 @@ type outside struct {
 	metricsAddr string
 	otlp        telemetry.OTLP
 	rateLimit   float64
+	// processors is how long those who are told of an erasure may be silent.
+	processors time.Duration
 }
 
 // defaultRateLimit is how many requests a second a key may make: more than one
 // application needs, less than keeps everybody else waiting.
 const defaultRateLimit = "50000"
 
+// defaultProcessors leaves most of the month that the GDPR gives.
+const defaultProcessors = "7d"
+
 // outsideSettings are among settings.
 var outsideSettings = []setting{
 	{"ASSENT_METRICS_ADDR", "metrics-addr", "listen `address` of /metrics; unset: beside the rest, on loopback"},
 	{"ASSENT_RATE_LIMIT", "rate-limit", "`requests` a second that one API key may make, a tenth of it for what answers yes or no; 0: any number"},
+	{"ASSENT_PROCESSOR_DEADLINE", "processor-deadline", "`time` that processors have to acknowledge an erasure, such as 72h or 7d; then it ends without them, and names them"},
 	{"ASSENT_EMBEDDINGS_URL", "embeddings-url", "base `address` of an OpenAI-compatible embeddings endpoint"},
 	{"ASSENT_EMBEDDINGS_KEY", "", "its key"},
 	{"ASSENT_EMBEDDINGS_MODEL", "embeddings-model", "`name` of the model there"},
@@ -48,6 +56,9 @@ func readOutside(get func(string) string, allow map[string]bool, mistake func(st
 	var err error
 	if o.rateLimit, err = strconv.ParseFloat(or(get("ASSENT_RATE_LIMIT"), defaultRateLimit), 64); err != nil || !(o.rateLimit >= 0 && o.rateLimit <= 1e9) {
 		mistake("ASSENT_RATE_LIMIT is no number of requests a second")
+	}
+	if o.processors, err = consent.ParseDuration(or(get("ASSENT_PROCESSOR_DEADLINE"), defaultProcessors)); err != nil || o.processors <= 0 {
+		mistake("ASSENT_PROCESSOR_DEADLINE is no span of time such as 72h or 7d")
 	}
 	o.otlp = telemetry.OTLPFromEnv(get, func(name string, err error) { mistake("%s %w", name, err) })
 	return o
@@ -101,6 +112,7 @@ func (o *outside) print(w io.Writer) {
 	}
 	fmt.Fprintf(w, "  ASSENT_EMBEDDINGS_URL      %s\n", embedder)
 	fmt.Fprintf(w, "  ASSENT_RATE_LIMIT          %s\n", limit)
+	fmt.Fprintf(w, "  ASSENT_PROCESSOR_DEADLINE  %s\n", o.processors)
 	fmt.Fprintf(w, "  ASSENT_METRICS_ADDR        %s\n", or(o.metricsAddr, "(beside the rest, on loopback)"))
 	for _, p := range [][2]string{{"traces by OTLP to ", o.otlp.Traces}, {"metrics by OTLP to", o.otlp.Metrics}} {
 		if u, err := url.Parse(p[1]); p[1] != "" && err == nil {

@@ -52,13 +52,15 @@ func serve(ctx context.Context, args []string, getenv func(string) string, stdou
 		AdminKey: cfg.adminKey, Policy: cfg.policy, TransparencyLog: cfg.log, Weaviate: cfg.weaviate,
 		KMS: cfg.kms.service, KMSKey: cfg.kms.key,
 		Log: log, Telemetry: w.telemetry, MetricsHere: cfg.metricsHere(),
-		Embedders: embedders, RateLimit: cfg.outside.rateLimit,
+		Embedders: embedders, RateLimit: cfg.outside.rateLimit, ProcessorsWithin: cfg.outside.processors,
+		Kafka: cfg.brokers.kafka, AMQP: cfg.brokers.amqp, BrokerTenant: cfg.brokers.tenant,
 	})
 	if err != nil {
 		return err
 	}
 	defer g.Close()
 	server := httpapi.Server(cfg.addr, g.Handler())
+	server.RegisterOnShutdown(g.Quiesce)
 	served := make(chan error, 2)
 	w.serve(stdout, served)
 	greet(stdout, cfg, g, listener.Addr())

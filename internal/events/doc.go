@@ -4,6 +4,33 @@
 // An event carries personal data: it goes only to recipients that the operator
 // registered or configured. Sinks and inboxes of brokers are adapters of their
 // own; they know nothing of what an event says.
+//
+// # Out
+//
+// The ledger is the outbox. An event is not stored: it is derived, always the
+// same, from the entry that it is about (derive.go), so that a change and its
+// event are committed together, and no copy of an event has to be erased. Who
+// it names is opened when it is read; once their key is destroyed the event is
+// still there and names nobody. Recipients that an erasure is told to need the
+// names while it goes on: it keeps them, sealed under its one-time key (Names).
+//
+// That a manifest became stale is the one event that is remembered, by the
+// position of the first entry that made it so (Store.Advance).
+//
+// # Delivery
+//
+// A Delivery reads events in order and gives them to a Sink; how far it came is
+// a cursor in the database of the ledger. Several gateways take turns by a
+// lease. What a crash leaves:
+//
+//	before the sink has it       the cursor before it: sent by whoever holds the lease next
+//	the sink has it, the cursor  the same: sent again, with the same id
+//	is behind
+//	the cursor is moved          nothing to repeat
+//
+// Of one sink events are sent in the order of the ledger, and so in order per
+// person; an event that is not taken holds up those behind it, and is tried
+// again with back-off.
 package events
 
 import (

@@ -21,7 +21,7 @@ const (
 	numbers   = "random numbers, positions and times: remain, and the receipt says so"
 	ledger    = "remains: sealed under the person's key, or in clear kinds, statuses and times"
 	mark      = "remains: the suppression mark"
-	idempot   = "remains: for 24 hours"
+	idempot   = "remains: for 24 hours; of events that came in, a keyed digest of source and id for good"
 	evidence  = "remains: sealed evidence of the request, with an end of its own"
 	oneTime   = "probe material and its key: destroyed when the receipt is signed"
 	catalogue = "target " + erasecheck.Catalogue
@@ -65,6 +65,9 @@ var columns = map[string]string{
 	"outside_documents.until": numbers, "outside_people.tenant": nothing, "outside_people.collection": numbers, "outside_people.subject": numbers,
 	"outside_people.seq": numbers, "outside_people.verdicts": ledger, "outside_heads.tenant": nothing, "outside_heads.seq": nothing,
 	"outside_heads.holder": nothing, "outside_heads.until": nothing,
+	"event_cursors.tenant": nothing, "event_cursors.sink": nothing, "event_cursors.position": nothing, "event_cursors.holder": nothing,
+	"event_cursors.held_until": nothing, "event_stale.tenant": nothing, "event_stale.manifest": nothing, "event_stale.position": numbers,
+	"processors.tenant": nothing, "processors.name": nothing, "processors.version": nothing, "processors.sealed": nothing,
 	"erasures.key_slot": oneTime, "erasures.key_id": oneTime, "erasures.sealed": numbers, "erasures.archive": evidence,
 	"erasures.archive_until": evidence, "erasures.receipt": nothing,
 }

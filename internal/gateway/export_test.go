@@ -480,3 +480,8 @@ func (g *Gateway) NamesOf(id string) []string {
 	mark := seal.MAC(keys.Suppression, "assent suppression", lookup[:])
 	return []string{"i" + id, fmt.Sprintf("m%x", lookup), fmt.Sprintf("m%x", mark)}
 }
+
+// CursorOf is how far a sink of the default tenant has come.
+func (g *Gateway) CursorOf(ctx context.Context, sink string) (consent.Position, bool, error) {
+	return g.db.Cursor(ctx, DefaultTenant, sink)
+}

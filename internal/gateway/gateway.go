@@ -31,6 +31,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,9 +39,12 @@ import (
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/erasure"
+	"github.com/assent-gateway/assent/internal/amqp"
 	"github.com/assent-gateway/assent/internal/credential"
 	"github.com/assent-gateway/assent/internal/embedded"
+	"github.com/assent-gateway/assent/internal/events"
 	"github.com/assent-gateway/assent/internal/httpapi"
+	"github.com/assent-gateway/assent/internal/kafka"
 	"github.com/assent-gateway/assent/internal/localembed"
 	"github.com/assent-gateway/assent/internal/pgvault"
 	"github.com/assent-gateway/assent/internal/postgres"
@@ -51,6 +55,7 @@ import (
 	"github.com/assent-gateway/assent/internal/translog"
 	"github.com/assent-gateway/assent/internal/vault"
 	"github.com/assent-gateway/assent/internal/weaviate"
+	"github.com/assent-gateway/assent/internal/webhook"
 	"github.com/assent-gateway/assent/retrieval"
 	"github.com/assent-gateway/assent/training"
 )
@@ -93,6 +98,11 @@ type Config struct {
 	Log              *slog.Logger
 	// Embedders is the embedder in use; nil: the local one.
 	Embedders retrieval.Embedders
+	// Kafka and AMQP are brokers that events come in and go out by; nil: none.
+	Kafka *kafka.Options
+	AMQP  *amqp.Options
+	// BrokerTenant is whose events they are; "": DefaultTenant.
+	BrokerTenant consent.TenantID
 	// Telemetry observes everything; nil: nothing does.
 	Telemetry *telemetry.Telemetry
 	// MetricsHere serves /metrics beside the rest of the HTTP interface.
@@ -116,6 +126,9 @@ type Config struct {
 	WrapChecker func(erasure.Checker) erasure.Checker
 	// MassLimit is erasure.Deps.MassLimit.
 	MassLimit int
+	// ProcessorsWithin is erasure.Deps.AnswerWithin; DeliveryLease, for tests, that
+	// of what delivers events.
+	ProcessorsWithin, DeliveryLease time.Duration
 	// ErasuresByHand leaves erasures to whoever calls Erasure.Carry.
 	ErasuresByHand bool
 }
@@ -128,6 +141,8 @@ type Gateway struct {
 	Credentials *credential.Service
 	Tree        *translog.Log
 	Erasure     *erasure.Service
+	Events      *events.Stream
+	Processors  *events.Processors
 	// AdminKey is the bootstrap key. AdminKeyMade is set when this start made it.
 	AdminKey     string
 	AdminKeyMade bool
@@ -153,13 +168,25 @@ type Gateway struct {
 	stopTraining  func() // the same
 	stopErasure   func() // nil before it runs
 
+	brokers brokers
+
+	deliveries     deliveries
+	stopDeliveries func() // nil before they run
+
+	stopping chan struct{} // closed by Quiesce
+	quiet    sync.Once
+
 	closed atomic.Bool
 }
+
+// Quiesce ends what would not end by itself: streams of events. It is for a
+// server that begins to stop.
+func (g *Gateway) Quiesce() { g.quiet.Do(func() { close(g.stopping) }) }
 
 // Open opens, or on first use makes, a gateway.
 func Open(ctx context.Context, cfg Config) (g *Gateway, err error) {
 	cfg.defaults()
-	g = &Gateway{cfg: cfg}
+	g = &Gateway{cfg: cfg, stopping: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			g.Close()
@@ -188,7 +215,12 @@ func Open(ctx context.Context, cfg Config) (g *Gateway, err error) {
 	g.listen()
 	g.index.run(g)
 	g.runTraining()
+	if err := g.openBrokers(ctx); err != nil {
+		return g, err
+	}
 	g.runErasures()
+	g.runDeliveries()
+	g.runBrokers()
 	return g, g.observe()
 }
 
@@ -357,6 +389,7 @@ func (g *Gateway) wire(ctx context.Context) error {
 		return err
 	}
 	g.wireErasure()
+	g.newStream()
 	options := []credential.Option{
 		credential.WithBootstrap(DefaultTenant, g.AdminKey), credential.WithLedger(g.Ledger, g.Enter),
 	}
@@ -563,6 +596,7 @@ func (g *Gateway) Close() error {
 	if g.closed.Swap(true) {
 		return nil
 	}
+	g.Quiesce()
 	var errs []error
 	if g.stopWatch != nil {
 		errs = append(errs, g.stopWatch())
@@ -570,6 +604,10 @@ func (g *Gateway) Close() error {
 	if g.stopListening != nil {
 		g.stopListening()
 	}
+	if g.stopDeliveries != nil {
+		g.stopDeliveries() // what was not acknowledged, the next start sends
+	}
+	errs = append(errs, g.closeBrokers())
 	if g.stopErasure != nil {
 		g.stopErasure() // what it did not finish, the next start goes on with
 	}
@@ -594,10 +632,14 @@ func (g *Gateway) Close() error {
 
 // Handler returns the gateway's HTTP interface.
 func (g *Gateway) Handler() http.Handler {
+	return httpapi.New(g.deps())
+}
+
+func (g *Gateway) deps() httpapi.Deps {
 	metrics, observer := g.watchHTTP()
-	return httpapi.New(httpapi.Deps{
+	return httpapi.Deps{
 		Metrics: metrics, Observer: observer, RateLimit: g.cfg.RateLimit,
-		Ledger: g.Ledger, Retrieval: g.Retrieval, Credentials: g.Credentials, Erasure: g.Erasure,
+		Ledger: g.Ledger, Retrieval: g.Retrieval, Credentials: g.Credentials, Erasure: g.Erasure, Events: g.Events, Processors: g.Processors, Stopping: g.stopping,
 		Training: g.Training, Tenants: g, Enter: g.Enter, Tree: g.Tree, PublicLog: g.cfg.TransparencyLog.Public, Ready: g.Ready, Log: g.cfg.Log,
 		Outages: []error{
 			sqlite.ErrClosed, sqlite.ErrBusy, sqlite.ErrFull, sqlite.ErrCorrupt, sqlite.ErrOther,
@@ -605,7 +647,7 @@ func (g *Gateway) Handler() http.Handler {
 			postgres.ErrLogsParameters, postgres.ErrUnreplicated, postgres.ErrBusy, postgres.ErrFull, postgres.ErrCorrupt,
 			postgres.ErrOther, pgvault.ErrDamaged, retrieval.ErrIndex, sealedfile.ErrDisk, training.ErrFull,
 		},
-	})
+	}
 }
 
 // Sentinels are errors of the adapters whose texts are constants, for a log
@@ -620,5 +662,6 @@ func Sentinels() []error {
 		retrieval.ErrConflict, retrieval.ErrEmbedder, retrieval.ErrIndex,
 		weaviate.ErrSchema, weaviate.ErrOpen, weaviate.ErrAutoSchema,
 		training.ErrFull, training.ErrDamaged, sealedfile.ErrDisk,
+		webhook.ErrUnreachable, webhook.ErrRefused, events.ErrUnavailable,
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/assent-gateway/assent/erasure"
 	"github.com/assent-gateway/assent/internal/credential"
 	"github.com/assent-gateway/assent/internal/erasecheck"
+	"github.com/assent-gateway/assent/internal/events"
 	"github.com/assent-gateway/assent/internal/seal"
 	"github.com/assent-gateway/assent/internal/translog"
 	"github.com/assent-gateway/assent/internal/vault"
@@ -29,6 +30,7 @@ type database interface {
 	training.Lineage
 	credential.Store
 	erasure.Store
+	events.Store
 	erasecheck.Rows
 
 	// VaultID is the id of the vault this data belongs to; nil for none yet.

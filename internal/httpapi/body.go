@@ -48,6 +48,11 @@ func (c *call) body() ([]byte, error) {
 	default:
 		return nil, errMediaType
 	}
+	return c.whole()
+}
+
+// whole reads a body of any type.
+func (c *call) whole() ([]byte, error) {
 	raw, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
 	if err != nil {
 		var size *http.MaxBytesError

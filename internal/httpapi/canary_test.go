@@ -89,12 +89,23 @@ func probes() []probe {
 			probe{"GET " + p + "/:user/:type", p + "/" + u + "/embedding_v1.0", "", nil},
 		)
 	}
+	event := `{"specversion":"1.0","id":"` + mark + `","source":"` + mark + `","type":"org.assent.consent.recorded.v1","time":"2026-01-01T00:00:00Z","subject":"` + mark + `","` + strings.ToLower(mark) + `":"` + mark + `","data":` + entry + `}`
+	out = append(out,
+		probe{"POST /v1/events", "/v1/events", event, []string{"Content-Type: application/cloudevents+json"}},
+		probe{"POST /v1/events", "/v1/events", "[" + event + "]", []string{"Content-Type: application/cloudevents-batch+json"}},
+		probe{"POST /v1/events", "/v1/events", entry, []string{"ce-specversion: 1.0", "ce-id: " + mark + "2", "ce-source: " + mark, "ce-type: org.assent.consent.recorded.v1"}},
+	)
+	out = append(out, probe{"GET /v1/events", "/v1/events?after=0&limit=3", "", nil},
+		probe{"PUT /v1/processors/:name", "/v1/processors/hook", `{"url":"http://127.0.0.1:9/` + mark + `?` + mark + `","secret":"whsec_` + strings.Repeat("CANARY7a", 4) + `","public_key":"` + strings.Repeat("CANARY7ada", 4) + `CAQ=","role":"processor","kinds":["consent","erasure","manifest"],"categories":["` + mark + `"]}`, nil},
+		probe{"GET /v1/processors", "/v1/processors", "", nil}, probe{"DELETE /v1/processors/:name", "/v1/processors/" + mark, "", nil},
+	)
 	// Last: what is erased is found by no probe after it.
 	out = append(out, probe{"POST /v1/erasures", "/v1/erasures", `{"scope":"subject","subject":"` + u + `z","regulation":"gdpr","jurisdiction":"DE","reason":"` + mark + `","verification":{"method":"` + mark + `","by":"` + mark + `","evidence_ref":"` + mark + `"}}`, nil},
 		probe{"POST /v1/erasures", "/v1/erasures", `{"scope":"document","collection":"` + mark + `","document_id":"` + mark + `"}`, []string{"Accept: */*"}},
 		probe{"POST /v1/erasures", "/v1/erasures", `{"scope":"source","source":"` + mark + `"}`, []string{"Accept: */*"}},
 		// There is none of that id: what it says then must not hold the mark either.
 		probe{"GET /v1/erasures/:id", absent, "", nil}, probe{"GET /v1/erasures/:id/receipt", absent + "/receipt", "", nil},
+		probe{"POST /v1/erasures/:id/acknowledgements", absent + "/acknowledgements", `{"processor":"` + mark + `","signature":"` + strings.Repeat("CANARY7a", 8) + `"}`, nil},
 		probe{"POST /v1/erasures/:id/hold", absent + "/hold", `{"reason":"` + mark + `"}`, nil},
 		probe{"POST /v1/erasures/:id/decide", absent + "/decide", `{"decision":"approve","reason":"` + mark + `"}`, nil},
 		probe{"POST /v1/erasures/:id/release", absent + "/release", "", nil}, probe{"POST /v1/erasures/:id/cancel", absent + "/cancel", "", nil},
@@ -297,7 +308,8 @@ func panics(t *testing.T, p probe) {
 	// The ledger commits on a goroutine of its own, where a panic ends the
 	// process, as it should: nobody knows what became of the transaction.
 	commits := p.route == "POST /v1/consent" || p.route == "POST /v1/tenants" || p.route == "PUT /v1/consent-types/:type" ||
-		p.route == "POST /v1/keys" || strings.HasSuffix(p.route, "/identifiers") || p.route == "POST /v1/erasures"
+		p.route == "POST /v1/keys" || strings.HasSuffix(p.route, "/identifiers") || p.route == "POST /v1/erasures" ||
+		p.route == "POST /v1/events"
 	armed.Store(!commits)
 	defer armed.Store(false)
 	a := s.do(t, p.method(), p.path, p.body, p.all()...)

@@ -9,6 +9,7 @@ import (
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/erasure"
 	"github.com/assent-gateway/assent/internal/credential"
+	"github.com/assent-gateway/assent/internal/events"
 	"github.com/assent-gateway/assent/internal/translog"
 	"github.com/assent-gateway/assent/retrieval"
 	"github.com/assent-gateway/assent/training"
@@ -22,6 +23,8 @@ type Deps struct {
 	Training    *training.Service
 	Credentials *credential.Service
 	Erasure     *erasure.Service
+	Events      *events.Stream
+	Processors  *events.Processors
 	Tenants     TenantMaker
 	// Enter returns when a tenant can be used; nil: every one can. It is called
 	// before anything is asked of a tenant whose key was verified.
@@ -44,6 +47,8 @@ type Deps struct {
 	RateLimit float64
 	// Now is the clock of the limit; nil: time.Now.
 	Now func() time.Time
+	// Stopping is closed when streams of events are to end; nil: never.
+	Stopping <-chan struct{}
 }
 
 // An Observer is told of requests, for metrics and traces: by method and the

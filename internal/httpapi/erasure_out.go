@@ -31,7 +31,14 @@ type erasureOut struct {
 	Attempts       int              `json:"attempts,omitzero"` // that failed in a row
 	Targets        []targetOut      `json:"targets"`
 	Probes         []probeOut       `json:"probes"`
-	Processors     []struct{}       `json:"processors"`
+	Processors     []answerOut      `json:"processors"`
+}
+
+// answerOut is a recipient that was told.
+type answerOut struct {
+	Name       string `json:"name"`
+	State      string `json:"state"`
+	AnsweredAt string `json:"answered_at,omitempty"`
 }
 
 type targetOut struct {
@@ -61,13 +68,16 @@ func erasureOf(e *erasure.Erasure) erasureOut {
 		ID: e.ID, Scope: string(e.Scope), State: e.State.String(), Level: e.Level.String(), LedgerPosition: e.Position,
 		CreatedAt: e.Created.String(), Deadline: e.Deadline.String(), DaysLeft: e.DaysLeft(),
 		Documents: e.Gathered.Documents, Passages: e.Gathered.Passages, Attempts: e.Attempts,
-		Targets: make([]targetOut, len(e.Targets)), Probes: make([]probeOut, len(e.Probes)), Processors: []struct{}{},
+		Targets: make([]targetOut, len(e.Targets)), Probes: make([]probeOut, len(e.Probes)), Processors: make([]answerOut, len(e.Processors)),
 	}
 	for i, t := range e.Targets {
 		out.Targets[i] = targetOut{
 			Name: t.Name, Kind: t.Kind, State: t.State(), Goal: t.Goal.String(), Level: t.Level.String(), Deleted: t.Deleted,
 			Remaining: t.Remaining, Method: t.Method, CheckedAt: t.CheckedAt.String(), Exception: t.Exception,
 		}
+	}
+	for i, p := range e.Processors {
+		out.Processors[i] = answerOut{Name: p.Name, State: p.State.String(), AnsweredAt: p.At.String()}
 	}
 	for i, p := range e.Probes {
 		out.Probes[i] = probeOut{Name: p.Name, At: p.At.String(), Asked: p.Asked, Over: p.Over, Found: p.Found, Control: p.Control}

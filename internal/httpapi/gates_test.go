@@ -99,6 +99,9 @@ func TestEveryRouteThatReturnsTextPassesBothGates(t *testing.T) {
 	}
 	const counts = "returns counters, words of closed lists and random ids"
 	routes["POST /v1/subjects/:user/identifiers"] = noText
+	routes["PUT /v1/processors/:name"], routes["GET /v1/processors"], routes["DELETE /v1/processors/:name"] = noText, noText, noText
+	routes["POST /v1/erasures/:id/acknowledgements"] = noText
+	routes["POST /v1/events"], routes["GET /v1/events"] = noText, noText
 	routes["POST /v1/erasures"], routes["GET /v1/erasures"], routes["GET /v1/erasures/:id"] = counts, counts, counts
 	routes["GET /v1/erasures/:id/receipt"] = counts
 	for _, verb := range []string{"verify", "hold", "release", "cancel", "decide"} {

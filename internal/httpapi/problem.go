@@ -12,6 +12,7 @@ import (
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/erasure"
 	"github.com/assent-gateway/assent/internal/credential"
+	"github.com/assent-gateway/assent/internal/events"
 	"github.com/assent-gateway/assent/internal/translog"
 	"github.com/assent-gateway/assent/retrieval"
 	"github.com/assent-gateway/assent/training"
@@ -81,6 +82,8 @@ var table = []struct {
 	{erasure.ErrSameKey, newProblem(http.StatusForbidden, "second_key_needed", "Another key than the one that asked has to decide")},
 	{erasure.ErrNoReceipt, newProblem(http.StatusConflict, "receipt_not_ready", "There is no receipt yet")},
 	{erasure.ErrUnavailable, errDependency},
+	{erasure.ErrSignature, newProblem(http.StatusForbidden, "signature_invalid", "It is not signed by the key that is registered")},
+	{events.ErrUnavailable, errDependency},
 	{consent.ErrUnknownTenant, errLedger},
 	{training.ErrNotFound, errNoRoute},
 	{training.ErrNotReady, newProblem(http.StatusConflict, "manifest_not_ready", "The manifest is being built, or its build failed")},
@@ -141,6 +144,7 @@ func inputError(err error) (field, reason string, ok bool) {
 	var k *credential.InputError
 	var m *training.InputError
 	var e *erasure.InputError
+	var p *events.InputError
 	switch {
 	case errors.As(err, &r):
 		return r.Field, r.Reason, true
@@ -152,6 +156,8 @@ func inputError(err error) (field, reason string, ok bool) {
 		return m.Field, m.Reason, true
 	case errors.As(err, &e):
 		return e.Field, e.Reason, true
+	case errors.As(err, &p):
+		return p.Field, p.Reason, true
 	}
 	return "", "", false
 }

@@ -67,6 +67,8 @@ func (a *api) routes() []route {
 		readers   = oneOf(credential.Audit)
 		erasures  = oneOf(credential.ErasureRead)
 		erase     = oneOf(credential.ErasureWrite)
+		deliver   = oneOf(credential.ConsentWrite | credential.ErasureWrite)
+		hear      = oneOf(credential.ConsentRead | credential.ErasureRead | credential.ManifestRead)
 		operator  = need{level: bootstrap}
 		choose    = oneOf(credential.ManifestWrite)
 		manifests = oneOf(credential.ManifestRead)
@@ -111,10 +113,16 @@ func (a *api) routes() []route {
 		{get, "/v1/manifests/:id/runs", manifests, nil, (*call).listRuns},
 		{get, "/v1/subjects/:user/training", prove, nil, (*call).subjectTraining},
 		{post, "/v1/subjects/:user/identifiers", write, nil, (*call).addIdentifier},
+		{post, "/v1/events", deliver, nil, (*call).receive},
+		{get, "/v1/events", hear, []string{"after", "limit"}, (*call).listEvents},
+		{put, "/v1/processors/:name", admin, nil, (*call).putProcessor},
+		{get, "/v1/processors", admin, nil, (*call).listProcessors},
+		{del, "/v1/processors/:name", admin, nil, (*call).dropProcessor},
 		{post, "/v1/erasures", erase, nil, (*call).requestErasure},
 		{get, "/v1/erasures", erasures, []string{"state", "limit", "cursor"}, (*call).listErasures},
 		{get, "/v1/erasures/:id", erasures, nil, (*call).getErasure},
 		{get, "/v1/erasures/:id/receipt", erasures, nil, (*call).erasureReceipt},
+		{post, "/v1/erasures/:id/acknowledgements", holders, nil, (*call).acknowledge},
 		{post, "/v1/erasures/:id/verify", erase, nil, (*call).verifyErasure},
 		{post, "/v1/erasures/:id/hold", erase, nil, (*call).holdErasure},
 		{post, "/v1/erasures/:id/release", erase, nil, (*call).releaseErasure},

@@ -45,6 +45,7 @@ func TestCatalogue(t *testing.T)   { storetest.Catalogue(t, adapter) }
 func TestOutside(t *testing.T)     { storetest.Outside(t, adapter) }
 func TestManifests(t *testing.T)   { storetest.Manifests(t, adapter) }
 func TestErasures(t *testing.T)    { storetest.Erasures(t, adapter) }
+func TestEvents(t *testing.T)      { storetest.Events(t, adapter) }
 func TestCredentials(t *testing.T) { storetest.Credentials(t, adapter) }
 
 // open opens a database for a test, which may close it earlier.

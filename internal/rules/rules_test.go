@@ -25,25 +25,33 @@ var mayImport = map[string]string{
 
 	// what domains and adapters are made with
 	"internal/seal":       "std",
+	"internal/broker":     "std internal/events",
 	"internal/credential": "std consent internal/seal",
 	"internal/logging":    "std consent",
 	"internal/translog":   "std consent github.com/secure-systems-lab/go-securesystemslib/dsse github.com/transparency-dev/merkle golang.org/x/mod/sumdb/note golang.org/x/sync/errgroup",
 
+	"internal/events": "std consent internal/seal",
+
 	// adapters
+	"internal/amqp":         "std internal/broker internal/events github.com/rabbitmq/amqp091-go",
 	"internal/announce":     "std",
 	"internal/erasecheck":   "std consent retrieval erasure internal/seal", // verifies: nothing of what deletes
 	"internal/embedded":     "std consent retrieval golang.org/x/sys/cpu",
-	"internal/httpapi":      "std consent retrieval erasure internal/credential internal/translog github.com/gin-gonic/gin github.com/go-json-experiment/json golang.org/x/text golang.org/x/time/rate training",
+	"internal/httpapi":      "std consent retrieval erasure internal/credential internal/events internal/translog github.com/gin-gonic/gin github.com/go-json-experiment/json golang.org/x/text golang.org/x/time/rate training",
+	"internal/kafka":        "std internal/broker internal/events github.com/twmb/franz-go",
 	"internal/localembed":   "std retrieval",
 	"internal/openaiembed":  "std retrieval github.com/sashabaranov/go-openai golang.org/x/sync/errgroup",
-	"internal/postgres":     "std consent retrieval erasure internal/credential internal/seal internal/translog github.com/jackc/pgx/v5 golang.org/x/sys training",
-	"internal/sqlite":       "std consent retrieval erasure internal/credential internal/seal internal/translog modernc.org/sqlite training",
+	"internal/postgres":     "std consent retrieval erasure internal/credential internal/events internal/seal internal/translog github.com/jackc/pgx/v5 golang.org/x/sys training",
+	"internal/sqlite":       "std consent retrieval erasure internal/credential internal/events internal/seal internal/translog modernc.org/sqlite training",
 	"internal/testpg":       "std github.com/jackc/pgx/v5 golang.org/x/sys",
-	"internal/telemetry":    "std consent retrieval internal/translog go.opentelemetry.io/otel github.com/prometheus/client_golang",
+	"internal/telemetry":    "std consent retrieval internal/broker internal/translog go.opentelemetry.io/otel github.com/prometheus/client_golang",
 	"internal/vault":        "std consent retrieval erasure internal/seal internal/translog golang.org/x/crypto/argon2 golang.org/x/sys/unix training",
 	"internal/localkms":     "std internal/seal internal/vault",
 	"internal/pgvault":      "std consent retrieval erasure training internal/postgres internal/seal internal/translog internal/vault",
+	"internal/webhook":      "std internal/events",
 	"internal/testledger":   "std consent internal/credential internal/sqlite internal/vault",
+	"internal/testkafka":    "std github.com/twmb/franz-go/pkg/kfake",
+	"internal/testrabbit":   "std github.com/rabbitmq/amqp091-go",
 	"internal/testweaviate": "std",
 	"internal/weaviate":     "std consent retrieval internal/seal github.com/weaviate/weaviate-go-client/v4 github.com/weaviate/weaviate github.com/google/uuid google.golang.org/grpc google.golang.org/protobuf/types/known/structpb golang.org/x/sync/errgroup",
 	"internal/parquetrows":  "std training github.com/parquet-go/parquet-go",
@@ -54,7 +62,7 @@ var mayImport = map[string]string{
 	"cmd/assent-verify": "std internal/verify",
 
 	// tests as packages
-	"internal/storetest": "std consent retrieval erasure internal/credential internal/seal internal/translog internal/vault github.com/google/go-cmp training",
+	"internal/storetest": "std consent retrieval erasure internal/credential internal/events internal/seal internal/translog internal/vault github.com/google/go-cmp training",
 	"internal/rules":     "std",
 
 	"internal/verify/testlog": "std consent github.com/transparency-dev/merkle golang.org/x/mod/sumdb/note",
@@ -77,14 +85,16 @@ var onlyIn = map[string]string{
 	"database/sql/driver":      "internal/sqlite",
 
 	// Domains hear of requests, status codes and sockets from nobody.
-	"net/http": "internal/announce internal/httpapi internal/logging internal/gateway internal/localkms internal/openaiembed internal/telemetry internal/verify cmd/assent internal/testweaviate internal/weaviate",
-	"net":      "internal/httpapi internal/logging internal/gateway internal/postgres internal/testpg cmd/assent internal/testweaviate internal/weaviate",
+	"net/http": "internal/announce internal/httpapi internal/logging internal/gateway internal/localkms internal/openaiembed internal/telemetry internal/verify cmd/assent internal/testweaviate internal/weaviate internal/webhook",
+	"net":      "internal/amqp internal/broker internal/kafka internal/httpapi internal/logging internal/gateway internal/postgres internal/testpg cmd/assent internal/testkafka internal/testrabbit internal/testweaviate internal/weaviate",
 	// Every adapter is known where everything meets, and nowhere else.
+	"internal/amqp":         "internal/gateway cmd/assent",
 	"internal/announce":     "internal/gateway",
 	"internal/embedded":     "internal/gateway",
 	"internal/erasecheck":   "internal/gateway",
 	"internal/gateway":      "cmd/assent",
 	"internal/httpapi":      "internal/gateway cmd/assent",
+	"internal/kafka":        "internal/gateway cmd/assent",
 	"internal/localembed":   "internal/gateway",
 	"internal/openaiembed":  "internal/gateway cmd/assent",
 	"internal/postgres":     "internal/gateway internal/pgvault cmd/assent",
@@ -95,8 +105,11 @@ var onlyIn = map[string]string{
 	"internal/localkms":     "cmd/assent",
 	"internal/pgvault":      "internal/gateway cmd/assent",
 	"internal/testledger":   "",
+	"internal/testkafka":    "",
+	"internal/testrabbit":   "",
 	"internal/testweaviate": "",
 	"internal/weaviate":     "internal/gateway cmd/assent",
+	"internal/webhook":      "internal/gateway",
 	"internal/parquetrows":  "internal/gateway",
 	"internal/sealedfile":   "internal/gateway",
 
@@ -104,7 +117,7 @@ var onlyIn = map[string]string{
 
 	// Tests as packages are for tests.
 	"internal/verify/testlog": "",
-	"testing":                 "internal/storetest internal/testpg internal/testledger internal/testweaviate",
+	"testing":                 "internal/storetest internal/testpg internal/testkafka internal/testledger internal/testrabbit internal/testweaviate",
 	"internal/storetest":      "",
 	"internal/rules":          "",
 
@@ -116,7 +129,7 @@ var onlyIn = map[string]string{
 var neverIn = []struct{ call, but, why string }{
 	{"init", "", "what a package needs is made where it is used"},
 	{"time.Sleep", "", "who waits also waits for its context"},
-	{"time.Now", "cmd erasure eval training internal/erasecheck internal/httpapi internal/openaiembed internal/sqlite internal/telemetry internal/testpg internal/testweaviate internal/translog internal/vault internal/pgvault internal/weaviate", "the clock that counts is the database's; where durations are measured it may be asked"},
+	{"time.Now", "cmd erasure eval training internal/erasecheck internal/httpapi internal/openaiembed internal/sqlite internal/telemetry internal/testpg internal/testrabbit internal/testweaviate internal/translog internal/vault internal/pgvault internal/weaviate internal/events internal/webhook", "the clock that counts is the database's; where durations are measured it may be asked"},
 	{"fmt.Print", "cmd", "only a command speaks, and only to the writer it was given"},
 	{"fmt.Printf", "cmd", "only a command speaks, and only to the writer it was given"},
 	{"fmt.Println", "cmd", "only a command speaks, and only to the writer it was given"},

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"math"
 	"sync"
 	"testing"
 	"time"
@@ -131,6 +132,13 @@ var ledgerConflictCases = []testCase{{
 		r.At += consent.Time(25 * time.Hour)
 		must(t, put())
 		same(t, "recalled again", recall(), true)
+		// What is remembered as of a time to come is kept until then, and longer.
+		r = remembered(2)
+		r.At = math.MaxInt64
+		must(t, put())
+		f.clock.move(1000 * 24 * time.Hour)
+		wantErr(t, put(), consent.ErrRemembered)
+		same(t, "recalled after three years", recall(), true)
 	},
 }, {
 	name:     "an outcome of the catalogue is recalled",

@@ -1,6 +1,6 @@
 // Package storetest is the contract of the database ports as tests: one suite
 // each for consent.Store, translog.Store, retrieval.Catalogue, credential.Store,
-// erasure.Store and training.Manifests with training.Lineage, run by every
+// erasure.Store, events.Store and training.Manifests with training.Lineage, run by every
 // adapter against itself.
 //
 // Each case gets a store of its own, is named for the outcome it expects and
@@ -27,6 +27,7 @@ import (
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/erasure"
 	"github.com/assent-gateway/assent/internal/credential"
+	"github.com/assent-gateway/assent/internal/events"
 	"github.com/assent-gateway/assent/internal/translog"
 	"github.com/assent-gateway/assent/retrieval"
 	"github.com/assent-gateway/assent/training"
@@ -43,6 +44,7 @@ type Store interface {
 	training.Lineage
 	erasure.Store
 	retrieval.Condemning
+	events.Store
 	// What verification asks (internal/erasecheck.Rows).
 	Linked(ctx context.Context, t consent.TenantID, num consent.SubjectNum, before consent.Position) (int, error)
 	Traces(ctx context.Context, t consent.TenantID, nums []retrieval.DocNum) (int, error)

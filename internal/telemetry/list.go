@@ -6,6 +6,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/internal/broker"
 	"github.com/assent-gateway/assent/retrieval"
 )
 
@@ -69,6 +70,7 @@ const (
 type list struct {
 	step, outcome, reason, dropped, mode, completeness, status label
 	method, route, code                                        label
+	broker, direction, fate                                    label
 }
 
 func newList(routes []string) list {
@@ -87,6 +89,9 @@ func newList(routes []string) list {
 		method:       newLabel("method", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE"),
 		route:        newLabel("route", append([]string{"unmatched"}, routes...)...),
 		code:         newLabel("code"),
+		broker:       newLabel("broker", "kafka", "amqp"),
+		direction:    newLabel("direction", words(broker.In, broker.Out)...),
+		fate:         newLabel("fate", fates...),
 	}
 	for code := 100; code < 600; code++ {
 		s := strconv.Itoa(code)
@@ -106,7 +111,7 @@ func words[S ~string](of ...S) []string {
 // labels by key, for the second gate.
 func (l list) labels() map[attribute.Key]label {
 	out := map[attribute.Key]label{}
-	for _, one := range []label{l.step, l.outcome, l.reason, l.dropped, l.mode, l.completeness, l.status, l.method, l.route, l.code} {
+	for _, one := range []label{l.step, l.outcome, l.reason, l.dropped, l.mode, l.completeness, l.status, l.method, l.route, l.code, l.broker, l.direction, l.fate} {
 		out[one.key] = one
 	}
 	return out

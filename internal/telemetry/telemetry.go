@@ -139,6 +139,7 @@ type instruments struct {
 	requests  metric.Float64Histogram
 	limited   metric.Int64Counter
 	outside   metric.Int64Counter
+	brokers   brokers
 	measured
 }
 
@@ -161,7 +162,7 @@ func (t *Telemetry) makeInstruments() error {
 	t.limited, errs[6] = m.Int64Counter("assent.http.limited", metric.WithDescription("Requests answered 429."))
 	t.outside, errs[7] = m.Int64Counter("assent.index.dropped", metric.WithDescription("Hits of an index outside that did not count, by cause."))
 	t.precompute()
-	return errors.Join(errs[:]...)
+	return errors.Join(errors.Join(errs[:]...), t.brokers.make(m))
 }
 
 // since is a duration as instruments take it.

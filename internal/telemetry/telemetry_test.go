@@ -23,6 +23,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/internal/broker"
 	"github.com/assent-gateway/assent/internal/translog"
 	"github.com/assent-gateway/assent/retrieval"
 )
@@ -119,6 +120,19 @@ func use(tel *Telemetry, word string) {
 	r.Ingested(retrieval.Stored)
 	r.Ingested(retrieval.DocStatus(word))
 	tel.HTTP().Limited(word)
+	for _, name := range []string{"kafka", word} {
+		b := tel.Broker(name)
+		b.Up(broker.In)
+		b.Down(broker.Out)
+		b.Up(broker.Direction(word))
+		b.Sent(5)
+		b.Received()
+		b.Applied()
+		b.Retried()
+		b.Dead(broker.Malformed)
+		b.Dead(broker.Cause(word))
+		b.Waiting(8)
+	}
 	end(12345)
 	_, end = tel.HTTP().Request(context.Background(), "GET", "/v1/x/:id")
 	end(200)
@@ -288,6 +302,10 @@ func TestWhatHappensIsCounted(t *testing.T) {
 		`assent_searches_total{completeness="complete",mode="hybrid"} 2`,
 		`assent_documents_total{status="stored"} 2`,
 		`assent_http_limited_total{route="other"} 2`,
+		`assent_broker_up{broker="kafka",direction="in"} 1`, `assent_broker_up{broker="kafka",direction="out"} 0`,
+		`assent_inbox_events_total{broker="kafka",fate="received"} 2`, `assent_inbox_events_total{broker="other",fate="malformed"} 2`,
+		`assent_inbox_events_total{broker="kafka",fate="other"} 2`, `assent_inbox_events_total{broker="kafka",fate="retried"} 2`,
+		`assent_inbox_waiting{broker="kafka"} 8`, `assent_events_sent_total{broker="kafka"} 10`,
 		`assent_step_duration_seconds_count{outcome="unavailable",step="head_read"} 2`,
 		`assent_step_duration_seconds_count{outcome="ok",step="second_gate"} 2`,
 		`assent_http_request_duration_seconds_count{code="200",method="GET",route="/v1/x/:id"} 2`,

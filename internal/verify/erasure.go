@@ -28,28 +28,30 @@ type ErasureReceipt struct {
 // An ErasureStatement is what a receipt says. Its members are in the order in
 // which they stand in the file.
 type ErasureStatement struct {
-	Log               string          `json:"log"`
-	Request           string          `json:"request"`
-	Scope             string          `json:"scope"`
-	Regulation        string          `json:"regulation"`
-	Jurisdiction      string          `json:"jurisdiction"`
-	State             string          `json:"state"`
-	Level             string          `json:"level"`
-	LedgerPosition    uint64          `json:"ledger_position"`
-	SuppressedAt      string          `json:"suppressed_at"`
-	ErasedAt          string          `json:"erased_at"`
-	VerifiedAt        string          `json:"verified_at"`
-	Deadline          string          `json:"deadline"`
-	Documents         uint64          `json:"documents"`
-	Passages          uint64          `json:"passages"`
-	SharedDocuments   uint64          `json:"shared_documents"`
-	MentionsDocuments uint64          `json:"mentions_documents"`
-	Targets           []ErasureTarget `json:"targets"`
-	Probes            []ErasureProbe  `json:"probes"`
-	Remains           []string        `json:"remains"`
-	NotCovered        []string        `json:"not_covered"`
-	Archive           ErasureArchive  `json:"archive"`
-	ClaimDigest       string          `json:"claim_digest"`
+	Log               string             `json:"log"`
+	Request           string             `json:"request"`
+	Scope             string             `json:"scope"`
+	Regulation        string             `json:"regulation"`
+	Jurisdiction      string             `json:"jurisdiction"`
+	State             string             `json:"state"`
+	Level             string             `json:"level"`
+	LedgerPosition    uint64             `json:"ledger_position"`
+	SuppressedAt      string             `json:"suppressed_at"`
+	ErasedAt          string             `json:"erased_at"`
+	VerifiedAt        string             `json:"verified_at"`
+	Deadline          string             `json:"deadline"`
+	Documents         uint64             `json:"documents"`
+	Passages          uint64             `json:"passages"`
+	SharedDocuments   uint64             `json:"shared_documents"`
+	MentionsDocuments uint64             `json:"mentions_documents"`
+	Targets           []ErasureTarget    `json:"targets"`
+	Probes            []ErasureProbe     `json:"probes"`
+	NoticeHash        string             `json:"notice_sha256,omitempty"`
+	Processors        []ErasureProcessor `json:"processors,omitempty"`
+	Remains           []string           `json:"remains"`
+	NotCovered        []string           `json:"not_covered"`
+	Archive           ErasureArchive     `json:"archive"`
+	ClaimDigest       string             `json:"claim_digest"`
 }
 
 // An ErasureTarget is a store that the erasure reached.
@@ -276,6 +278,11 @@ func (s *ErasureStatement) bears() error {
 			return refuse(ErrOverstated, "probe %s", plain(p.Name))
 		}
 	}
+	obeyed, err := s.told()
+	if err != nil {
+		return err
+	}
+	met = met && obeyed
 	switch {
 	case len(s.Targets) == 0 || len(s.Probes) == 0, erasureLevels[s.Level] != low,
 		s.State == "completed" && !met, s.State != "completed" && s.State != "completed_with_exceptions":
@@ -309,6 +316,7 @@ func ExplainErasure(r ErasureReceipt) string {
 			say("  Exception: %s.", t.Exception)
 		}
 	}
+	s.explainProcessors(say)
 	say("What remains on purpose")
 	for _, line := range s.Remains {
 		say("- %s", line)

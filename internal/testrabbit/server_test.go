@@ -1,0 +1,43 @@
+package testrabbit
+
+import (
+	"testing"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// A killed server is there again on its ports, with what was durable, after
+// Restart.
+func TestAServerIsKilledAndStartedAgain(t *testing.T) {
+	s := Start(t)
+	c, err := amqp.Dial(s.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ch, err := c.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ch.QueueDeclare("q", true, false, false, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	s.Kill()
+	if _, err := amqp.Dial(s.URL()); err == nil {
+		t.Fatal("a killed server answers")
+	}
+	if err := s.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	c, err = amqp.Dial(s.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if ch, err = c.Channel(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ch.QueueDeclarePassive("q", true, false, false, false, nil); err != nil {
+		t.Error("a durable queue is gone:", err)
+	}
+}
