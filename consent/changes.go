@@ -18,6 +18,9 @@ type Change struct {
 	Who Subject
 	// Erasure is what an entry about an erasure says.
 	Erasure ErasureEvent
+	// Person is whose entry it is: of a suppression whoever is behind its mark, as
+	// long as anybody can tell.
+	Person SubjectNum
 	// Order is the same for all entries about a person, and of an erasure of
 	// documents; it names nobody.
 	Order [16]byte
@@ -64,14 +67,15 @@ func (l *Ledger) change(t *tenant, row Row) (Change, error) {
 		}
 	}
 	t.mu.RLock()
-	who, person := t.who[row.Subject], row.Subject
+	who := t.who[row.Subject]
+	c.Person = row.Subject
 	// What is said about a suppression mark stands in line with what the person
 	// said, as long as anybody can tell who that is.
 	if s := t.open(row.Subject); s != nil && s.link.num != 0 {
-		person = s.link.num
+		c.Person = s.link.num
 	}
 	t.mu.RUnlock()
-	order := binary.BigEndian.AppendUint64(nil, uint64(person))
+	order := binary.BigEndian.AppendUint64(nil, uint64(c.Person))
 	if row.Subject == 0 {
 		order = append(order, c.Erasure.ID...)
 	}

@@ -59,7 +59,7 @@ func (s *Stream) Read(ctx context.Context, t consent.TenantID, after consent.Pos
 	if err != nil || len(changes) == 0 {
 		return nil, upTo, err
 	}
-	if err := s.settle(ctx, t, upTo); err != nil {
+	if err := s.Settle(ctx, t, upTo); err != nil {
 		return nil, 0, err
 	}
 	stale, err := s.Store.StaleAt(ctx, t, after, upTo)
@@ -134,11 +134,11 @@ func (s *Stream) Suppressed(t consent.TenantID, c consent.Change, told Told) ([]
 // staleSink is the cursor up to which it is known which manifests became stale.
 const staleSink = "manifest.stale"
 
-// settle finds out which manifests became stale up to a position. Entries are
+// Settle finds out which manifests became stale up to a position. Entries are
 // looked at in order; whichever gateway finds one first moves the cursor with
 // it. While none is found the cursor lags behind what each gateway knows, so
 // that not every entry costs a write.
-func (s *Stream) settle(ctx context.Context, t consent.TenantID, upTo consent.Position) error {
+func (s *Stream) Settle(ctx context.Context, t consent.TenantID, upTo consent.Position) error {
 	if s.known(t, 0) >= upTo {
 		return nil
 	}
@@ -221,5 +221,5 @@ func (s *Stream) ends(ctx context.Context, t consent.TenantID, c *consent.Change
 	default:
 		return nil, nil
 	}
-	return s.Lineage.Holding(ctx, t, c.Subject, purpose, c.Position, c.RecordedAt)
+	return s.Lineage.Holding(ctx, t, c.Person, purpose, c.Position, c.RecordedAt)
 }

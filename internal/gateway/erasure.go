@@ -84,6 +84,9 @@ func (g *Gateway) eraseManifests(ctx context.Context, o erasure.Order) (map[stri
 	if o.Subject == 0 {
 		return nil, false, nil
 	}
+	if err := g.Events.Settle(ctx, o.Tenant, o.Position); err != nil {
+		return nil, false, err
+	}
 	rows, err := g.db.ManifestsOf(ctx, o.Tenant, o.Subject)
 	if err != nil {
 		return nil, false, err
