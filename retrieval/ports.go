@@ -28,7 +28,10 @@ import (
 // new version before its row is live, and an old one after. What Search returns
 // must be live all the same.
 //
-// Create is idempotent; a Rule that changed is taken over. Drop forgets a collection. Search in an unknown
+// Create is idempotent; a Rule that changed is taken over. Where the shape has a
+// canary, the index holds it from then on like any passage, and puts it back when
+// it is not there; no permit allows it, nothing counts it, and Apply does not
+// concern it. Drop forgets a collection. Search in an unknown
 // collection finds nothing. All methods are safe for concurrent use.
 type Index interface {
 	Create(ctx context.Context, c CollectionID, s Shape) error
@@ -40,6 +43,7 @@ type Index interface {
 // A Shape is what an index must know of a collection.
 type Shape struct {
 	Dimensions int
+	Canary     *IndexPassage // nil: none; its owner is consent.Canary
 	// The rest is for an index outside the gateway's memory.
 	Tenant     consent.TenantID
 	Rule       consent.Rule

@@ -80,7 +80,7 @@ func newList(routes []string) list {
 			consent.ReasonSuppressed, consent.ReasonRestricted, consent.ReasonDenied, consent.ReasonRevoked, consent.ReasonObjection,
 			consent.ReasonGPC, consent.ReasonGranted, consent.ReasonDefaultAllow, consent.ReasonExpired, consent.ReasonStaleVersion,
 			consent.ReasonNoRecord)...),
-		dropped:      newLabel("cause", "collection", "retention", "seal", "visibility", "filter", "consent", "body", "tenant", "absent", "foreign", "gone", "hidden"),
+		dropped:      newLabel("cause", "collection", "retention", "seal", "visibility", "filter", "consent", "body", "tenant", "absent", "foreign", "gone", "hidden", "canary"),
 		mode:         newLabel("mode", "vector", "keyword", "hybrid"),
 		completeness: newLabel("completeness", words(retrieval.Complete, retrieval.Short, retrieval.Degraded)...),
 		status:       newLabel("status", words(retrieval.Stored, retrieval.Unchanged, retrieval.Refused, retrieval.InvalidDoc)...),
