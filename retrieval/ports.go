@@ -221,6 +221,11 @@ type Condemning interface {
 	// Purge makes what was deleted before leave the files, as far as the
 	// database can; an error when something holds it back: repeat it.
 	Purge(ctx context.Context) error
+	// SweepParts looks at heads and bodies that come after a mark (0: at the
+	// first), at most limit of each, and deletes those of no live version, of any
+	// tenant. It returns how many it deleted, and the mark to go on from; 0 when
+	// there are no more.
+	SweepParts(ctx context.Context, after int64, limit int) (deleted int, mark int64, err error)
 }
 
 // Which documents: those of a person (owned, or mentioned in), else those past

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/assent-gateway/assent/consent"
@@ -284,37 +283,14 @@ func (g *Gateway) tidyErasures(ctx context.Context) error {
 			return err
 		}
 	}
-	ids, err := g.vault.Probes()
-	if err != nil || len(ids) == 0 {
-		return err
-	}
 	tenants, err := g.db.Tenants(ctx)
 	if err != nil {
 		return err
 	}
-	var open []string
+	var all []consent.TenantID
 	for _, t := range tenants {
-		p := erasure.Page{OpenOnly: true, Limit: 1000}
-		for {
-			rows, err := g.db.Erasures(ctx, t.ID, p)
-			if err != nil {
-				return err
-			}
-			for _, r := range rows {
-				open = append(open, r.ID)
-			}
-			if len(rows) < p.Limit {
-				break
-			}
-			p.After = erasure.Cursor{Created: rows[len(rows)-1].Created, ID: rows[len(rows)-1].ID}
-		}
+		all = append(all, t.ID)
 	}
-	for _, id := range ids {
-		if !slices.Contains(open, id) {
-			if err := g.vault.DropProbe(id); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	_, err = g.dropProbes(ctx, time.Time{}, all)
+	return err
 }

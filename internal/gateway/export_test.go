@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -78,6 +79,53 @@ func (g *Gateway) ObjectsInWeaviate(ctx context.Context, name string) (int, erro
 		return 0, err
 	}
 	return g.index.index.Count(ctx, c.ID)
+}
+
+// Look and Walk are the reconciler's.
+func (g *Gateway) Look(ctx context.Context, now time.Time) (Found, error) { return g.look(ctx, now) }
+func (g *Gateway) Walk(ctx context.Context, now time.Time) (Found, error) { return g.walk(ctx, now) }
+
+// Patience is how long the reconciler waits between two looks at what others may
+// be in the middle of.
+const Patience = patience
+
+// PlantStrays puts one of everything where no row accounts for it: an entry of the
+// index in memory, a key, files, probe material.
+func (g *Gateway) PlantStrays(ctx context.Context, name string) error {
+	c, err := g.Retrieval.Collection(ctx, retrieval.Caller{Tenant: DefaultTenant}, name)
+	if err != nil {
+		return err
+	}
+	if g.local != nil {
+		vector := make([]float32, c.Embedder.Dimensions)
+		vector[0] = 1
+		p := retrieval.IndexPassage{Owners: []consent.SubjectNum{7}}
+		p.Head.Ref.Doc, p.Head.Personal, p.Head.Visibility.Level = retrieval.DocNum(rand.Int64()), true, retrieval.TenantWide
+		p.Head.Codes = retrieval.Quantise(vector)
+		if err := g.local.Apply(ctx, c.ID, retrieval.Change{Add: []retrieval.IndexPassage{p}}); err != nil {
+			return err
+		}
+	}
+	if _, err := g.vault.NewKey(); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Join(g.manifests, "mlost", "files"), 0o700); err != nil {
+		return err
+	}
+	return g.vault.PutProbe("elost", []byte("sealed"))
+}
+
+// DestroyRecordKey destroys a document's key alone.
+func (g *Gateway) DestroyRecordKey(ctx context.Context, num int) error {
+	var refs []seal.Ref
+	err := g.db.Live(ctx, DefaultTenant, func(row retrieval.DocRow, _ []retrieval.PartRow) error {
+		refs = append(refs, row.Key)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return g.vault.Records().Destroy(refs[num])
 }
 
 // A WrittenRow is of a manifest's files as they rest.

@@ -152,6 +152,7 @@ type Gateway struct {
 	stopListening func() // nil when nobody listens
 	stopTraining  func() // the same
 	stopErasure   func() // nil before it runs
+	reconciler    reconciler
 
 	closed atomic.Bool
 }
@@ -189,6 +190,7 @@ func Open(ctx context.Context, cfg Config) (g *Gateway, err error) {
 	g.index.run(g)
 	g.runTraining()
 	g.runErasures()
+	g.runReconciler()
 	return g, g.observe()
 }
 
@@ -547,6 +549,15 @@ func (g *Gateway) Ready(ctx context.Context) error {
 	return g.Ledger.Ready(ctx)
 }
 
+// Alarms name what is wrong though the gateway may serve: "canary" when an index
+// returned, since this process began, what no permit allows. It left no answer.
+func (g *Gateway) Alarms() []string {
+	if g.Retrieval.Alarms() == 0 {
+		return nil
+	}
+	return []string{"canary"}
+}
+
 // KeySlots is how many keys the vault holds, of people and of documents; -1
 // when it cannot be asked.
 func (g *Gateway) KeySlots() int {
@@ -569,6 +580,7 @@ func (g *Gateway) Close() error {
 	if g.stopListening != nil {
 		g.stopListening()
 	}
+	g.stopReconciler()
 	if g.stopErasure != nil {
 		g.stopErasure() // what it did not finish, the next start goes on with
 	}
@@ -597,7 +609,7 @@ func (g *Gateway) Handler() http.Handler {
 	return httpapi.New(httpapi.Deps{
 		Metrics: metrics, Observer: observer, RateLimit: g.cfg.RateLimit,
 		Ledger: g.Ledger, Retrieval: g.Retrieval, Credentials: g.Credentials, Erasure: g.Erasure,
-		Training: g.Training, Tenants: g, Enter: g.Enter, Tree: g.Tree, PublicLog: g.cfg.TransparencyLog.Public, Ready: g.Ready, Log: g.cfg.Log,
+		Training: g.Training, Tenants: g, Enter: g.Enter, Tree: g.Tree, PublicLog: g.cfg.TransparencyLog.Public, Ready: g.Ready, Alarms: g.Alarms, Log: g.cfg.Log,
 		Outages: []error{
 			sqlite.ErrClosed, sqlite.ErrBusy, sqlite.ErrFull, sqlite.ErrCorrupt, sqlite.ErrOther,
 			postgres.ErrClosed, postgres.ErrUnreachable, postgres.ErrRefused, postgres.ErrNotPrimary, postgres.ErrNotDurable,

@@ -68,6 +68,7 @@ const (
 // list is every label there is.
 type list struct {
 	step, outcome, reason, dropped, mode, completeness, status label
+	kind, used                                                 label
 	method, route, code                                        label
 }
 
@@ -87,6 +88,9 @@ func newList(routes []string) list {
 		method:       newLabel("method", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE"),
 		route:        newLabel("route", append([]string{"unmatched"}, routes...)...),
 		code:         newLabel("code"),
+		kind: newLabel("kind", "index_entry", "row_without_key", "key_without_row", "part_without_row", "file_without_row",
+			"probe_without_erasure", "object_without_row"),
+		used: newLabel("used", "50", "80", "100"),
 	}
 	for code := 100; code < 600; code++ {
 		s := strconv.Itoa(code)
@@ -106,7 +110,7 @@ func words[S ~string](of ...S) []string {
 // labels by key, for the second gate.
 func (l list) labels() map[attribute.Key]label {
 	out := map[attribute.Key]label{}
-	for _, one := range []label{l.step, l.outcome, l.reason, l.dropped, l.mode, l.completeness, l.status, l.method, l.route, l.code} {
+	for _, one := range []label{l.step, l.outcome, l.reason, l.dropped, l.mode, l.completeness, l.status, l.method, l.route, l.code, l.kind, l.used} {
 		out[one.key] = one
 	}
 	return out
