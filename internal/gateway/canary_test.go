@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
 	"google.golang.org/grpc"
@@ -163,7 +162,7 @@ func testAlarm(t *testing.T, open func(gateway.Config) *gateway.Gateway, deafen 
 	if heard == 0 {
 		t.Error("a search was handed the canary, and nobody heard")
 	}
-	if _, err := g.Look(t.Context(), time.Now()); err != nil {
+	if _, err := g.Look(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if g.Retrieval.Alarms() == heard {
@@ -206,7 +205,7 @@ func TestNobodySeesTheCanary(t *testing.T) {
 				t.Errorf("mode %d: %d hits, %v, %v", mode, len(a.Hits), a.Privacy.Completeness, err)
 			}
 		}
-		if found, err := g.Look(t.Context(), time.Now()); err != nil || len(found) != 0 {
+		if found, err := g.Look(t.Context()); err != nil || len(found) != 0 {
 			t.Errorf("the reconciler: %v, %v", fmt.Sprint(found), err)
 		}
 		if g.Alarms() != nil {

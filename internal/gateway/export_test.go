@@ -82,7 +82,7 @@ func (g *Gateway) ObjectsInWeaviate(ctx context.Context, name string) (int, erro
 }
 
 // Look and Walk are the reconciler's.
-func (g *Gateway) Look(ctx context.Context, now time.Time) (Found, error) { return g.look(ctx, now) }
+func (g *Gateway) Look(ctx context.Context) (Found, error)                { return g.look(ctx) }
 func (g *Gateway) Walk(ctx context.Context, now time.Time) (Found, error) { return g.walk(ctx, now) }
 
 // Patience is how long the reconciler waits between two looks at what others may

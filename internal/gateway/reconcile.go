@@ -79,9 +79,9 @@ func (g *Gateway) runReconciler() {
 			case <-ctx.Done():
 				return
 			case <-look.C:
-				_, err = g.look(ctx, time.Now())
-			case <-walk.C:
-				_, err = g.walk(ctx, time.Now())
+				_, err = g.look(ctx)
+			case now := <-walk.C:
+				_, err = g.walk(ctx, now)
 			}
 			if err != nil && ctx.Err() == nil {
 				g.cfg.Log.Warn("the reconciler goes on later", "error", err)
@@ -99,7 +99,7 @@ func (g *Gateway) stopReconciler() {
 
 // look probes the canaries, compares an index in memory with the catalogue, and
 // looks at the next parts.
-func (g *Gateway) look(ctx context.Context, now time.Time) (Found, error) {
+func (g *Gateway) look(ctx context.Context) (Found, error) {
 	r := &g.reconciler
 	r.turn.Lock()
 	defer r.turn.Unlock()

@@ -53,7 +53,7 @@ func testReconciler(t *testing.T, g *gateway.Gateway, exec func(string), atOnce,
 	now := time.Now()
 	look := func(when string, want gateway.Found) {
 		t.Helper()
-		if found, err := g.Look(t.Context(), now); err != nil || !maps.Equal(found, want) {
+		if found, err := g.Look(t.Context()); err != nil || !maps.Equal(found, want) {
 			t.Errorf("a look %s: %v, %v; want %v", when, found, err, want)
 		}
 	}
@@ -105,8 +105,10 @@ func TestReconcilerLeavesWhatIsUnderWay(t *testing.T) {
 		go func() {
 			defer close(stopped)
 			for ctx.Err() == nil {
-				for _, f := range []func(context.Context, time.Time) (gateway.Found, error){g.Look, g.Walk} {
-					found, err := f(ctx, time.Now())
+				for _, f := range []func(context.Context) (gateway.Found, error){
+					g.Look, func(ctx context.Context) (gateway.Found, error) { return g.Walk(ctx, time.Now()) },
+				} {
+					found, err := f(ctx)
 					if ctx.Err() == nil && err != nil {
 						t.Error(err)
 					}
