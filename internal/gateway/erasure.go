@@ -35,6 +35,7 @@ func (g *Gateway) wireErasure() {
 	d := erasure.Deps{
 		Ledger: g.Ledger, Store: g.db, Corpus: namedCorpus{g}, Checker: checker, Vault: g.vault, Tree: receiptLog{g.Tree},
 		Targets: setup.Targets(), Steps: g.cascade(), Keys: g.vault.ErasureKeys, Log: g.cfg.Log, Step: g.cfg.Step, MassLimit: g.cfg.MassLimit,
+		Late: g.cfg.Telemetry.Late,
 	}
 	if g.cfg.PostgresURL != "" {
 		d.Lease = erasureLease
