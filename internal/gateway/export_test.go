@@ -197,6 +197,7 @@ type Stores interface {
 	credential.Store
 	training.Manifests
 	training.Lineage
+	training.Contents
 }
 
 // CopyTo copies the tenant's ledger and live documents to an empty database,
@@ -268,7 +269,7 @@ func (g *Gateway) TrainingOver(ctx context.Context, db Stores, dir string) (*tra
 	if err != nil {
 		return nil, err
 	}
-	s := training.NewService(training.Deps{Ledger: ledger, Corpus: pastCorpus{docs}, Manifests: db, Lineage: db, Files: files,
+	s := training.NewService(training.Deps{Ledger: ledger, Corpus: pastCorpus{docs}, Manifests: db, Lineage: db, Contents: db, Files: files,
 		Formats: []training.Format{training.JSONL{}, parquetrows.Format{}}, Vault: g.vault.Manifests(), Notary: notary{log},
 		Workers: 3, ShardRows: g.cfg.Training.ShardRows})
 	run, cancel := context.WithCancel(ctx)

@@ -27,6 +27,7 @@ type database interface {
 	retrieval.Condemning
 	training.Manifests
 	training.Lineage
+	training.Contents
 	credential.Store
 	erasure.Store
 	erasecheck.Rows

@@ -41,6 +41,7 @@ type Store interface {
 	credential.Store
 	training.Manifests
 	training.Lineage
+	training.Contents
 	erasure.Store
 	retrieval.Condemning
 	// What verification asks (internal/erasecheck.Rows).
