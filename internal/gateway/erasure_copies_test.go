@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -98,4 +99,46 @@ func TestErasureOfDocumentsReachesManifests(t *testing.T) {
 		}
 		want("past a retention", brief, training.Revoked, 1)
 	})
+}
+
+// A manifest is being built while a document that it has read already is erased:
+// the erasure is not done before the build is, and then the copy goes.
+func TestErasureOfADocumentWaitsForManifestsBeingBuilt(t *testing.T) {
+	scanned, goOn := make(chan struct{}), make(chan struct{})
+	first := true
+	g := openGateway(t, gateway.Config{ErasuresByHand: true, Step: func(at string) {
+		if at == "scanned" && first {
+			first = false
+			close(scanned)
+			<-goOn
+		}
+	}})
+	release := sync.OnceFunc(func() { close(goOn) })
+	t.Cleanup(release) // before the gateway is closed
+	say(t, g, consent.Granted, []string{"ada"}, rag, emb, trn)
+	makeCollection(t, g, "c", retrieval.Spec{})
+	put(t, g, caller, "c", retrieval.Document{ID: "a", Owners: people(t, "ada")}, retrieval.Document{ID: "b", Owners: people(t, "ada")})
+	built := make(chan training.Manifest, 1)
+	go func() { built <- manifest(t, g, spec("c")) }()
+	<-scanned
+	e, err := g.Erasure.Request(t.Context(), gateway.DefaultTenant, erasure.Request{Scope: erasure.ScopeDocument, Documents: erasure.Documents{Collection: "c", Document: "a"}, By: "test"})
+	must(t, err)
+	for range 3 {
+		if e, err = g.Erasure.Carry(t.Context(), gateway.DefaultTenant, e.ID); err != nil || e.State != erasure.Running || e.Attempts != 0 {
+			t.Fatalf("while a manifest is built: %v after %d attempts, %v", e.State, e.Attempts, err)
+		}
+	}
+	if n := len(find(t, g, "c", "server")); n != 1 {
+		t.Errorf("%d hits meanwhile, want 1", n)
+	}
+	release()
+	m := <-built
+	wantPurged(t, ended(t, g, e.ID))
+	got, err := g.Training.Check(t.Context(), trainer, m.ID)
+	if err != nil || got.Status != training.Revoked || len(got.Drop) != 1 {
+		t.Errorf("%v, %d rows to drop, %v", got.Status, len(got.Drop), err)
+	}
+	if _, err := os.Lstat(g.FilesOf(m.ID)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("files of the manifest: %v", err)
+	}
 }
