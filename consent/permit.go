@@ -99,7 +99,9 @@ type People struct {
 func (t *tenant) verdicts(m *mask, nums []SubjectNum, out []Verdict) []Verdict {
 	for _, num := range nums {
 		v := m.unknown
-		if s := t.byNum[num]; s != nil {
+		if num == Canary {
+			v = never
+		} else if s := t.byNum[num]; s != nil {
 			v = m.verdicts[s.ord]
 		}
 		out = append(out, v)
@@ -129,5 +131,8 @@ func (p Permit) Sync(def Jurisdiction, c *Cursor, reset func(unknown Verdict), v
 	}
 	k := maskKey{p.purpose, def}
 	p.t.ensureMask(k, p.at.Now)
-	p.t.sync(k, c, reset, visit)
+	p.t.sync(k, c, func(unknown Verdict) {
+		reset(unknown)
+		visit(Canary, never)
+	}, visit)
 }

@@ -87,6 +87,7 @@ var (
 	remainsOfDocuments = []string{
 		"the ledger's entry of this erasure: which documents it was about, as keyed digests sealed under a key of the tenant",
 		"rows of ended versions: random numbers and positions",
+		"training manifests: which rows they held, as keyed tokens that are dropped wherever a copy is checked, and the random numbers of the documents",
 	}
 	notCovered = []string{
 		"backups of the data that the operator made: what is in them opens with no key of this vault any more",
@@ -94,7 +95,7 @@ var (
 		"what lies below the files: flash that levels wear, file systems that copy on write, snapshots; the memory of processes",
 		"what left the gateway before: answers, and what applications made of them",
 		"names in texts of others that nobody declared as mentions",
-		"copies of training manifests that hold rows of erased documents, where the erasure was not of their owner: until the manifest expires",
+		"rows of training manifests whose document had been replaced or deleted before it was erased, where the erasure was not of its owner: until the manifest expires",
 	}
 )
 

@@ -68,6 +68,10 @@ func (s *Service) served() []consent.TenantID {
 // round goes on with every open erasure of a tenant that is due.
 func (s *Service) round(ctx context.Context, t consent.TenantID) {
 	const page = 256
+	head, err := s.Ledger.Head(ctx, t)
+	if err != nil {
+		return // closed: nothing goes on
+	}
 	p := Page{OpenOnly: true, Limit: page}
 	for {
 		rows, err := s.Store.Erasures(ctx, t, p)
@@ -76,7 +80,7 @@ func (s *Service) round(ctx context.Context, t consent.TenantID) {
 			return
 		}
 		for i := range rows {
-			s.alert(ctx, t, &rows[i])
+			s.alert(&rows[i], head.Now)
 			switch State(rows[i].State) {
 			case Suppressed, Running, Verifying:
 				s.carry(ctx, t, rows[i].ID)
@@ -92,24 +96,30 @@ func (s *Service) round(ctx context.Context, t consent.TenantID) {
 	}
 }
 
-// alert says once that half, and once that four fifths of the time are over.
-func (s *Service) alert(ctx context.Context, t consent.TenantID, row *consent.ErasureRow) {
-	head, err := s.Ledger.Head(ctx, t)
-	if err != nil || row.Due <= row.Created {
+// alertAt are the percentages of its time at which an open erasure is spoken of.
+var alertAt = []int{50, 80, 100}
+
+// alert says, once in this process, that so much of an erasure's time is over.
+func (s *Service) alert(row *consent.ErasureRow, now consent.Time) {
+	if row.Due <= row.Created {
 		return
 	}
-	used := int(float64(head.Now-row.Created) / float64(row.Due-row.Created) * 100)
+	used := int(float64(now-row.Created) / float64(row.Due-row.Created) * 100)
 	at := 0
-	for _, percent := range []int{50, 80, 100} {
+	for _, percent := range alertAt {
 		if used >= percent {
 			at = percent
 		}
+	}
+	if at == 0 {
+		return // of most, nothing is kept
 	}
 	s.mu.Lock()
 	before := s.alerted[row.ID]
 	s.alerted[row.ID] = max(before, at)
 	s.mu.Unlock()
 	if at > before {
+		s.Late(at)
 		s.Log.Warn("an erasure's time runs out", "job_id", row.ID, "count", at, "state", State(row.State).String())
 	}
 }
@@ -488,6 +498,9 @@ func (w *work) finish(ctx context.Context) error {
 	if err := w.save(ctx); err != nil {
 		return err
 	}
+	w.mu.Lock()
+	delete(w.alerted, w.row.ID)
+	w.mu.Unlock()
 	w.Deps.Step("erasure.receipt") // a crash here: no open job names the key, and the next start wipes it
 	w.Log.Info("an erasure ended", "job_id", w.row.ID, "state", w.j.Outcome.String(), "documents", w.j.Gathered.Documents,
 		"passages", w.j.Gathered.Passages, "duration", time.Duration(w.now-w.row.Created))

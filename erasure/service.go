@@ -18,7 +18,7 @@ import (
 	"github.com/assent-gateway/assent/internal/seal"
 )
 
-// Deps are what a Service is made of. All but Log, Step, Lease,
+// Deps are what a Service is made of. All but Log, Step, Late, Lease,
 // MassLimit, Recipients and AnswerWithin are required.
 type Deps struct {
 	Ledger  *consent.Ledger
@@ -43,6 +43,9 @@ type Deps struct {
 	// Lease is for how long a job is this process's without a renewal, where
 	// other processes carry out erasures of the same tenants; 0: none do.
 	Lease time.Duration
+	// Late is told of an open erasure of whose time 50, 80 or 100 percent are over;
+	// nil: nobody is.
+	Late func(percent int)
 	// Step is called after every durable step of an erasure, by name, and
 	// before and after each step of the cascade. Tests kill the process there.
 	Step func(string)
@@ -85,6 +88,9 @@ func NewService(d Deps) *Service {
 	}
 	if d.AnswerWithin == 0 {
 		d.AnswerWithin = defaultAnswerWithin
+	}
+	if d.Late == nil {
+		d.Late = func(int) {}
 	}
 	if d.MassLimit == 0 {
 		d.MassLimit = defaultMassLimit

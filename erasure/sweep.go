@@ -167,3 +167,6 @@ func (s *Service) forgetEvidence(ctx context.Context, t consent.TenantID, now co
 		p.After = Cursor{last.Created, last.ID}
 	}
 }
+
+// Round goes once over a tenant's open erasures, as Run does all the time.
+func (s *Service) Round(ctx context.Context, t consent.TenantID) { s.round(ctx, t) }

@@ -166,6 +166,7 @@ func (s *Service) create(ctx context.Context, t consent.TenantID, col *Collectio
 		return err
 	}
 	return s.Index.Create(ctx, col.ID, Shape{
+		Canary:     canaryOf(k, col),
 		Dimensions: col.Embedder.Dimensions, Tenant: t, Rule: col.Rule(), Filterable: col.Spec.Filterable, Keyword: col.Spec.Keyword,
 		Key: seal.Derive(k.Catalogue, "assent index outside", idBytes(int64(col.ID))),
 	})

@@ -239,41 +239,50 @@ func (s *Service) Named(ctx context.Context, t consent.TenantID, collection, doc
 	return w, nil
 }
 
-// Strays compares what the index holds of documents with the catalogue, and
-// takes out what has no live row. It returns how many there were.
-func (s *Service) Strays(ctx context.Context, t consent.TenantID, c CollectionID, held []DocNum) (int, error) {
-	sh, err := s.shelf(ctx, t)
+// Strays compares what an index in memory holds of documents with the catalogue,
+// and takes out what has no live row. It returns how many there were. held is what
+// the index holds when it is called.
+func (s *Service) Strays(ctx context.Context, t consent.TenantID, c CollectionID, held func() []DocNum) (int, error) {
+	suspects, err := s.rowless(ctx, t, c, held())
+	if err != nil || len(suspects) == 0 {
+		return 0, err
+	}
+	// Most were retired since they were listed. What still is there, when all that
+	// happened until now has reached the index, nothing will take out.
+	sh, _, err := s.current(ctx, t)
 	if err != nil {
 		return 0, err
 	}
-	strays := 0
-	for part := range slices.Chunk(held, 1000) {
-		err := func() error {
-			sh.intake.Lock()
-			defer sh.intake.Unlock()
-			rows, err := s.Catalogue.Docs(ctx, t, part)
-			if err != nil {
-				return err
-			}
-			live := make(map[DocNum]bool, len(rows))
-			for _, r := range rows {
-				live[r.Num] = r.Collection == c
-			}
-			var ch Change
-			for _, num := range part {
-				if !live[num] {
-					ch.Remove = append(ch.Remove, num)
-				}
-			}
-			strays += len(ch.Remove)
-			if len(ch.Remove) == 0 {
-				return nil
-			}
-			return s.Index.Apply(ctx, c, ch)
-		}()
+	sh.intake.Lock()
+	defer sh.intake.Unlock()
+	there := map[DocNum]bool{}
+	for _, num := range held() {
+		there[num] = true
+	}
+	suspects = slices.DeleteFunc(suspects, func(num DocNum) bool { return !there[num] })
+	strays, err := s.rowless(ctx, t, c, suspects)
+	if err != nil || len(strays) == 0 {
+		return 0, err
+	}
+	return len(strays), s.Index.Apply(ctx, c, Change{Remove: strays})
+}
+
+// rowless are those of some documents that have no live row in a collection.
+func (s *Service) rowless(ctx context.Context, t consent.TenantID, c CollectionID, nums []DocNum) (out []DocNum, err error) {
+	for part := range slices.Chunk(nums, 1000) {
+		rows, err := s.Catalogue.Docs(ctx, t, part)
 		if err != nil {
-			return strays, err
+			return nil, err
+		}
+		live := make(map[DocNum]bool, len(rows))
+		for _, r := range rows {
+			live[r.Num] = r.Collection == c
+		}
+		for _, num := range part {
+			if !live[num] {
+				out = append(out, num)
+			}
 		}
 	}
-	return strays, nil
+	return out, nil
 }

@@ -140,6 +140,9 @@ func (g *gate) openAll(ctx context.Context, refs []PassageRef, rows map[DocNum]*
 		}
 		g.opened[ref.Doc] = nil
 		switch {
+		case row == nil && g.isCanary(g.caller.Tenant, g.col.ID, ref.Doc):
+			g.alarm()
+			continue
 		case row == nil:
 			g.gone = true // replaced or deleted meanwhile
 			continue

@@ -16,6 +16,7 @@ type memo struct {
 	bodies map[PassageRef]*Body
 
 	overtaken bool
+	sang      bool
 }
 
 type memoKey struct{}

@@ -28,7 +28,10 @@ import (
 // new version before its row is live, and an old one after. What Search returns
 // must be live all the same.
 //
-// Create is idempotent; a Rule that changed is taken over. Drop forgets a collection. Search in an unknown
+// Create is idempotent; a Rule that changed is taken over. Where the shape has a
+// canary, the index holds it from then on like any passage, and puts it back when
+// it is not there; no permit allows it, nothing counts it, and Apply does not
+// concern it. Drop forgets a collection. Search in an unknown
 // collection finds nothing. All methods are safe for concurrent use.
 type Index interface {
 	Create(ctx context.Context, c CollectionID, s Shape) error
@@ -40,6 +43,7 @@ type Index interface {
 // A Shape is what an index must know of a collection.
 type Shape struct {
 	Dimensions int
+	Canary     *IndexPassage // nil: none; its owner is consent.Canary
 	// The rest is for an index outside the gateway's memory.
 	Tenant     consent.TenantID
 	Rule       consent.Rule
@@ -217,6 +221,11 @@ type Condemning interface {
 	// Purge makes what was deleted before leave the files, as far as the
 	// database can; an error when something holds it back: repeat it.
 	Purge(ctx context.Context) error
+	// SweepParts looks at heads and bodies that come after a mark (0: at the
+	// first), at most limit of each, and deletes those of no live version, of any
+	// tenant. It returns how many it deleted, and the mark to go on from; 0 when
+	// there are no more.
+	SweepParts(ctx context.Context, after int64, limit int) (deleted int, mark int64, err error)
 }
 
 // Which documents: those of a person (owned, or mentioned in), else those past

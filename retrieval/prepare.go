@@ -414,9 +414,11 @@ func (s *Service) docLookup(k Keys, c CollectionID, id string) [32]byte {
 func idBytes(id int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(id)) }
 
 // digest is a keyed digest of all that was ingested but the people, to
-// recognise a repeat. Every part is length-prefixed by seal.MAC.
+// recognise a repeat. Every part is length-prefixed by seal.MAC. It is the
+// collection's own: verification of an erasure looks for it in every file, and
+// must not find that of a document that lives elsewhere.
 func (in *intake) digest(d *Document) [32]byte {
-	parts := [][]byte{[]byte(d.ID), []byte(d.Title), []byte(d.Text), []byte(d.Source), idBytes(int64(consent.TimeOf(d.RetainUntil))), {byte(in.visibility(d).Level)}}
+	parts := [][]byte{idBytes(int64(in.col.ID)), []byte(d.ID), []byte(d.Title), []byte(d.Text), []byte(d.Source), idBytes(int64(consent.TimeOf(d.RetainUntil))), {byte(in.visibility(d).Level)}}
 	for _, u := range d.Visibility.Users {
 		parts = append(parts, []byte("u"+u.Reveal()))
 	}

@@ -89,6 +89,9 @@ func (s *Service) round(ctx context.Context, c Caller, col *Collection, permit c
 		if err != nil {
 			return false, err
 		}
+		if memoOf(ctx).heardCanary() {
+			s.alarm()
+		}
 	}
 	g := &gate{Service: s, caller: c, col: col, permit: permit, filter: q.Filter}
 	if answer.Hits, err = g.hits(ctx, found); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/assent-gateway/assent/consent"
@@ -59,6 +60,8 @@ type Service struct {
 	tenants map[consent.TenantID]*shelf
 	// limbo are keys of what is deleted that could not be destroyed yet.
 	limbo []seal.Ref
+
+	alarms atomic.Uint64 // canaries that came out of the index
 }
 
 // NewService returns a service without tenants; Load adds them.

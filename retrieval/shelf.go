@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -71,6 +72,13 @@ func (sh *shelf) get(id CollectionID) (*Collection, []byte) {
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
 	return sh.byID[id], sh.stored[id]
+}
+
+// all returns the collections.
+func (sh *shelf) all() []*Collection {
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	return slices.Collect(maps.Values(sh.byID))
 }
 
 // lacks reports how far a shelf is behind a head.

@@ -34,7 +34,12 @@ func (s *Service) Vectors(ctx context.Context, c CollectionID, refs []PassageRef
 	}
 	out := make([][]float32, len(refs))
 	for i, ref := range refs {
-		out[i] = at[ref]
+		if out[i] = at[ref]; out[i] == nil && s.isCanary(t, c, ref.Doc) { // it is not to be found; then the gate shall see it
+			if at[ref], err = s.canaryAsked(t, c); err != nil {
+				return nil, err
+			}
+			out[i] = at[ref]
+		}
 	}
 	if len(at) < len(refs) {
 		return out, s.settled(ctx, t)

@@ -65,6 +65,14 @@ func (b *build) status(ctx context.Context) (Checked, error) {
 		return out, err
 	}
 	out.Position = st.at
+	erased, err := b.Contents.Erased(ctx, b.t, b.row.ID)
+	if err != nil {
+		return out, err
+	}
+	st.gone = map[int64]bool{}
+	for _, num := range erased {
+		st.gone[num] = true
+	}
 	parts, err := b.parts(ctx)
 	if err != nil {
 		return out, err

@@ -163,6 +163,9 @@ func (b *build) enter(ctx context.Context, st *standing, fkey seal.Key, parts ma
 	if err := b.Lineage.AddMembers(ctx, b.t, b.row.ID, sortedNums(members)); err != nil {
 		return err
 	}
+	if err := b.recordDocuments(ctx); err != nil {
+		return err
+	}
 	j.Entry, j.ExpiresAt = made.Position, made.RecordedAt+consent.Time(j.Spec.ExpiresIn)
 	return b.sign(ctx, fkey, made.RecordedAt)
 }

@@ -124,6 +124,23 @@ type Lineage interface {
 	RunsOf(ctx context.Context, t consent.TenantID, id string) ([]RunRow, error)
 }
 
+// Contents keeps which documents manifests hold, and which of these were erased;
+// with Manifests.
+type Contents interface {
+	// PutDocuments inserts or replaces the list of a shard's documents; DocumentsOf
+	// returns those of a manifest, ascending.
+	PutDocuments(ctx context.Context, t consent.TenantID, id string, p PartRow) error
+	DocumentsOf(ctx context.Context, t consent.TenantID, id string) ([]PartRow, error)
+	// AllManifests returns every manifest of a tenant, oldest first.
+	AllManifests(ctx context.Context, t consent.TenantID) ([]ManifestRow, error)
+	// AddErased notes documents that were erased, of a manifest that held them, or
+	// of an erasure that has not come to manifests yet. Erased returns them,
+	// ascending; DropErased forgets them.
+	AddErased(ctx context.Context, t consent.TenantID, of string, docs []int64) error
+	Erased(ctx context.Context, t consent.TenantID, of string) ([]int64, error)
+	DropErased(ctx context.Context, t consent.TenantID, of string) error
+}
+
 // Files keeps the files of manifests, sealed. A name is a path with slashes,
 // of which the first element is the manifest's id. ErrFull when there is no
 // room; ErrDamaged for what does not open; fs.ErrNotExist for what is absent.

@@ -17,6 +17,7 @@ type Deps struct {
 	Corpus    Corpus
 	Manifests Manifests
 	Lineage   Lineage
+	Contents  Contents
 	Files     Files
 	Formats   []Format
 	Vault     Vault

@@ -8,7 +8,7 @@ import (
 
 // Why a row may not leave. "" is that it may.
 const (
-	whyErased      = "erased"        // somebody of it is erased
+	whyErased      = "erased"        // somebody of it is erased, or its document
 	whyRefused     = "refused"       // somebody refuses, objects or is restricted
 	whyUnpermitted = "not_permitted" // a permission ended, or never was
 	whyRetention   = "retention_expired"
@@ -22,6 +22,7 @@ type standing struct {
 	at    consent.Position
 	due   consent.Time // the first retention to end of the rows that may leave; 0: none
 	by    map[consent.Jurisdiction]*verdicts
+	gone  map[int64]bool   // documents that were erased
 	rules [][]consent.Rule // by collection: as it decided, and as it is now
 	one   []consent.Verdict
 	two   []consent.Verdict
@@ -102,6 +103,9 @@ func (st *standing) spoke(members map[consent.SubjectNum]bool) bool {
 
 // why a row may not leave now; "" when it may.
 func (st *standing) why(e *entry) string {
+	if st.gone[e.doc] {
+		return whyErased
+	}
 	if e.retain != 0 && e.retain <= st.now {
 		return whyRetention
 	}

@@ -46,6 +46,7 @@ const overview = `usage: assent-verify COMMAND --key VKEY …
   consistency OLD NEW    the log at checkpoint NEW continues the log at OLD
   log URL|DIR            a whole log: every tile, every entry
   manifest DIR           a training manifest: statement, entry, files, rows
+  drill FILE             the report of a restore drill
 
 VKEY is the log's verifier key, NAME+ID+BASE64, from a source you trust.
 Exit status: 0 verified, 1 refused, 2 not found out.
@@ -69,6 +70,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return s.log(ctx, args[1:])
 	case "manifest":
 		return s.manifest(args[1:])
+	case "drill":
+		return s.drill(args[1:])
 	case "help", "-h", "-help", "--help":
 		_, err := io.WriteString(stdout, overview)
 		return err

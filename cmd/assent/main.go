@@ -75,6 +75,7 @@ func commands() []command {
 		{"keys", "create, list or revoke API keys", keys},
 		{"health", "say whether the gateway is alive, by the exit status", health},
 		{"vault", "rotate, back up or restore the keys of a stopped gateway", vaultCommand},
+		{"restore-drill", "restore a backup on a copy, and sign a report of what came back", restoreDrill},
 	}
 }
 
@@ -95,10 +96,10 @@ func (s *session) help(args []string) error {
 func overview() string {
 	text := "usage: assent COMMAND [flags] [arguments]\n\n"
 	for _, c := range commands() {
-		text += fmt.Sprintf("  assent %-8s %s\n", c.name, c.summary)
+		text += fmt.Sprintf("  assent %-13s %s\n", c.name, c.summary)
 	}
 	return text + `
-Every command but serve and vault talks to a gateway:
+Every command but serve, vault and restore-drill talks to a gateway:
   ASSENT_URL  where it is; ` + defaultURL + ` when unset
   ASSENT_KEY  the API key; unset, and the gateway on this machine: the file
               admin.key in ASSENT_VAULT, else in ./assent-data.vault

@@ -35,6 +35,31 @@ func (c *collection) apply(remove []retrieval.DocNum, add [][]retrieval.IndexPas
 	return nil
 }
 
+// perch puts the canary in, or back. It is a document like any other.
+func (c *collection) perch(p *retrieval.IndexPassage) error {
+	if p == nil {
+		return nil
+	}
+	add, err := c.versions([]retrieval.IndexPassage{*p})
+	if err != nil {
+		return err
+	}
+	c.mu.RLock()
+	_, there := c.byNum[p.Head.Ref.Doc]
+	there = there && c.canary == p.Head.Ref.Doc
+	c.mu.RUnlock()
+	if there {
+		return nil
+	}
+	if err := c.apply(nil, add); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.canary = p.Head.Ref.Doc
+	return nil
+}
+
 // add stores versions that are not there.
 func (c *collection) add(add [][]retrieval.IndexPassage) {
 	var late []mention

@@ -29,6 +29,7 @@ type collection struct {
 
 	mu        sync.RWMutex
 	dropped   bool
+	canary    retrieval.DocNum // 0: none
 	docs      []document
 	freeDocs  []uint32
 	byNum     map[retrieval.DocNum]uint32

@@ -79,8 +79,8 @@ func (x *Index) collection(id retrieval.CollectionID) *collection {
 }
 
 // Create implements retrieval.Index. Dimensions are at least 1; creating a
-// collection again with others is an error. The rest of a shape is not for an
-// index in memory.
+// collection again with others is an error. But for the canary, the rest of a
+// shape is not for an index in memory.
 func (x *Index) Create(_ context.Context, id retrieval.CollectionID, s retrieval.Shape) error {
 	dimensions := s.Dimensions
 	if dimensions < 1 || dimensions > maxDimensions {
@@ -88,13 +88,17 @@ func (x *Index) Create(_ context.Context, id retrieval.CollectionID, s retrieval
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if c := x.collections[id]; c != nil {
-		if c.dimensions != dimensions {
-			return errDimensions
-		}
-		return nil
+	c := x.collections[id]
+	if c != nil && c.dimensions != dimensions {
+		return errDimensions
 	}
-	x.collections[id] = newCollection(dimensions, x.budget)
+	if c == nil {
+		c = newCollection(dimensions, x.budget)
+	}
+	if err := c.perch(s.Canary); err != nil {
+		return err
+	}
+	x.collections[id] = c
 	return nil
 }
 

@@ -140,7 +140,7 @@ func frontOf(code []int8) (k [32]int8, ok bool) {
 }
 
 // Numbers returns the documents that a collection holds, for comparison with
-// the catalogue.
+// the catalogue, which does not know the canary.
 func (x *Index) Numbers(id retrieval.CollectionID) []retrieval.DocNum {
 	c := x.collection(id)
 	if c == nil {
@@ -150,7 +150,9 @@ func (x *Index) Numbers(id retrieval.CollectionID) []retrieval.DocNum {
 	defer c.mu.RUnlock()
 	out := make([]retrieval.DocNum, 0, len(c.byNum))
 	for num := range c.byNum {
-		out = append(out, num)
+		if num != c.canary {
+			out = append(out, num)
+		}
 	}
 	return out
 }

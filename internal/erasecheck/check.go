@@ -105,7 +105,8 @@ type Wanted struct {
 	Terms   []uint64
 }
 
-// A Copy is what a gateway keeps of a training manifest that holds a person.
+// A Copy is what a gateway keeps of a training manifest that holds a person, or
+// documents.
 type Copy struct {
 	ID  string
 	Key seal.Ref // of its files; zero once they are gone
@@ -114,6 +115,8 @@ type Copy struct {
 // Copies knows them.
 type Copies interface {
 	CopiesOf(ctx context.Context, t consent.TenantID, num consent.SubjectNum) ([]Copy, error)
+	// CopiesWith are those of manifests that hold any of some documents.
+	CopiesWith(ctx context.Context, t consent.TenantID, docs []retrieval.DocNum) ([]Copy, error)
 	// Lying reports whether files of a manifest are on this gateway's disk.
 	Lying(id string) (bool, error)
 }
@@ -282,7 +285,7 @@ func (c *Checker) Check(ctx context.Context, o erasure.Order) ([]erasure.Finding
 	if copies == 0 && copyLevel < erasure.Purged {
 		copyWhy = c.keyWhy()
 	}
-	r.find(Manifests, uint64(copies), copyLevel, "manifests that hold the person asked for by person, their files' keys and files each looked for", copyWhy)
+	r.find(Manifests, uint64(copies), copyLevel, "manifests that hold the person, or any of the documents, asked for by number, their files' keys and files each looked for", copyWhy)
 	c.judge(r, m, counts{rows: uint64(linked+traces) + hits + opened, linked: uint64(linked), index: uint64(inIndex), held: uint64(held), named: named}, level)
 	return r.findings, r.probes, nil
 }
@@ -343,14 +346,22 @@ func (c *Checker) keyWhy() string {
 	return whyBackup
 }
 
+// copiesNow are the manifests that hold the person, or any of the documents.
+func (c *Checker) copiesNow(ctx context.Context, o erasure.Order, m *material) ([]Copy, error) {
+	if o.Subject != 0 {
+		return c.Copies.CopiesOf(ctx, o.Tenant, o.Subject)
+	}
+	if len(m.Docs) == 0 {
+		return nil, nil
+	}
+	return c.Copies.CopiesWith(ctx, o.Tenant, m.Docs)
+}
+
 // copies counts what is left of copies of manifests, and says how far the keys
 // of those that there were are destroyed.
 func (c *Checker) copies(ctx context.Context, o erasure.Order, m *material) (left int, level erasure.Level, err error) {
 	level = erasure.Purged
-	if o.Subject == 0 {
-		return 0, level, nil
-	}
-	now, err := c.Copies.CopiesOf(ctx, o.Tenant, o.Subject)
+	now, err := c.copiesNow(ctx, o, m)
 	if err != nil {
 		return 0, level, err
 	}

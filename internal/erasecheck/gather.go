@@ -36,7 +36,7 @@ type material struct {
 	Needles     []needle
 	Boxes       []box    // some records whole, to be tried with keys that are left
 	Lookup      [32]byte // of the person
-	Copies      []Copy   // of manifests that hold the person
+	Copies      []Copy   // of manifests that hold the person, or any of the documents
 	LeftOut     uint64   // clear forms that stood in files before
 	Before      before
 }
@@ -85,6 +85,11 @@ func (c *Checker) Gather(ctx context.Context, o erasure.Order) (erasure.Gathered
 	if err := c.addPerson(ctx, o, m); err != nil {
 		return out, err
 	}
+	copies, err := c.copiesNow(ctx, o, m)
+	if err != nil {
+		return out, err
+	}
+	m.Copies = slices.DeleteFunc(copies, func(c Copy) bool { return c.Key.IsZero() })
 	if err := c.addKeys(m); err != nil {
 		return out, err
 	}
@@ -221,11 +226,6 @@ func (c *Checker) addPerson(ctx context.Context, o erasure.Order, m *material) e
 	if !o.Key.IsZero() {
 		m.Keys = append(m.Keys, o.Key)
 	}
-	copies, err := c.Copies.CopiesOf(ctx, o.Tenant, o.Subject)
-	if err != nil {
-		return err
-	}
-	m.Copies = slices.DeleteFunc(copies, func(c Copy) bool { return c.Key.IsZero() })
 	rows, err := c.People.SubjectsBy(ctx, o.Tenant, []consent.SubjectNum{o.Subject})
 	if err != nil || len(rows) == 0 {
 		return err

@@ -66,6 +66,9 @@ func childConfig(dir, crash string) gateway.Config {
 	if data := os.Getenv("ASSENT_TEST_POSTGRES"); data != "" {
 		cfg.DataDir, cfg.VaultDir, cfg.PostgresURL, cfg.VaultURL = "", dir, data, os.Getenv("ASSENT_TEST_VAULT")
 	}
+	if d, err := time.ParseDuration(os.Getenv("ASSENT_TEST_AHEAD")); err == nil { // its clock is set forward
+		cfg.Now = func() time.Time { return time.Now().Add(d) }
+	}
 	if url := os.Getenv("ASSENT_TEST_WEAVIATE"); url != "" {
 		cfg.Weaviate = &weaviate.Options{URL: url, GRPC: os.Getenv("ASSENT_TEST_WEAVIATE_GRPC")}
 	}

@@ -60,6 +60,8 @@ var columns = map[string]string{
 	"manifests.key_slot": copies, "manifests.key_id": copies, "manifests.created_at": nothing, "manifests.sealed": tokens,
 	"manifest_parts.tenant": nothing, "manifest_parts.manifest": nothing, "manifest_parts.part": nothing, "manifest_parts.sealed": tokens,
 	"manifest_subjects.tenant": nothing, "manifest_subjects.subject": tokens, "manifest_subjects.manifest": tokens,
+	"manifest_documents.tenant": nothing, "manifest_documents.manifest": nothing, "manifest_documents.part": nothing, "manifest_documents.sealed": tokens,
+	"erased_documents.tenant": nothing, "erased_documents.of": nothing, "erased_documents.num": tokens,
 	"manifest_runs.tenant": nothing, "manifest_runs.manifest": nothing, "manifest_runs.lookup": nothing, "manifest_runs.position": nothing, "manifest_runs.sealed": nothing,
 	"outside_documents.tenant": nothing, "outside_documents.num": numbers, "outside_documents.collection": numbers, "outside_documents.state": numbers,
 	"outside_documents.until": numbers, "outside_people.tenant": nothing, "outside_people.collection": numbers, "outside_people.subject": numbers,

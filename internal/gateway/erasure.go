@@ -18,6 +18,7 @@ import (
 	"github.com/assent-gateway/assent/internal/vault"
 	"github.com/assent-gateway/assent/internal/weaviate"
 	"github.com/assent-gateway/assent/retrieval"
+	"github.com/assent-gateway/assent/training"
 )
 
 // erasureLease is for how long one of several gateways carries an erasure out
@@ -36,7 +37,7 @@ func (g *Gateway) wireErasure() {
 	d := erasure.Deps{
 		Ledger: g.Ledger, Store: g.db, Corpus: namedCorpus{g}, Checker: checker, Vault: g.vault, Tree: receiptLog{g.Tree},
 		Targets: setup.Targets(), Steps: g.cascade(), Keys: g.vault.ErasureKeys, Log: g.cfg.Log, Step: g.cfg.Step, MassLimit: g.cfg.MassLimit,
-		Recipients: recipients{g}, AnswerWithin: g.cfg.ProcessorsWithin,
+		Recipients: recipients{g}, AnswerWithin: g.cfg.ProcessorsWithin, Late: g.cfg.Telemetry.Late,
 	}
 	if g.cfg.PostgresURL != "" {
 		d.Lease = erasureLease
@@ -61,11 +62,15 @@ func (g *Gateway) setup() erasecheck.Setup {
 
 // cascade is the graph of what is deleted.
 func (g *Gateway) cascade() []erasure.Step {
-	documents := erasure.Step{Name: "documents", Targets: []string{erasecheck.Catalogue, erasecheck.Index, erasecheck.RecordKeys}, Run: g.eraseDocuments}
+	// Which documents, while their rows say so: manifests are looked at when no
+	// build can read them any more.
+	resolve := erasure.Step{Name: "resolve", Targets: []string{erasecheck.Manifests}, Run: g.resolveDocuments}
+	documents := erasure.Step{Name: "documents", After: []string{"resolve"}, Targets: []string{erasecheck.Catalogue, erasecheck.Index, erasecheck.RecordKeys}, Run: g.eraseDocuments}
 	last := []string{"documents", "person_row", "manifests"}
 	steps := []erasure.Step{
+		resolve,
 		documents,
-		{Name: "manifests", Targets: []string{erasecheck.Manifests}, Run: g.eraseManifests},
+		{Name: "manifests", After: []string{"documents"}, Targets: []string{erasecheck.Manifests}, Run: g.eraseManifests},
 		{Name: "person_key", After: []string{"documents"}, Targets: []string{erasecheck.Person}, Run: g.erasePersonKey},
 		{Name: "person_row", After: []string{"person_key"}, Targets: []string{erasecheck.Person, erasecheck.Catalogue}, Run: g.erasePersonRow},
 	}
@@ -82,7 +87,7 @@ func (g *Gateway) cascade() []erasure.Step {
 // drop them.
 func (g *Gateway) eraseManifests(ctx context.Context, o erasure.Order) (map[string]uint64, bool, error) {
 	if o.Subject == 0 {
-		return nil, false, nil
+		return g.eraseManifestsWith(ctx, o)
 	}
 	if err := g.Events.Settle(ctx, o.Tenant, o.Position); err != nil {
 		return nil, false, err
@@ -104,11 +109,80 @@ func (g *Gateway) eraseManifests(ctx context.Context, o erasure.Order) (map[stri
 	return map[string]uint64{erasecheck.Manifests: erased}, false, nil
 }
 
+// buildPatience is how long an erasure of documents waits for manifests that were
+// being built when it was asked for.
+const (
+	buildPatience = time.Hour
+	buildAgain    = consent.Time(2 * time.Second)
+)
+
+// resolveDocuments notes the numbers of the documents that an erasure is about.
+func (g *Gateway) resolveDocuments(ctx context.Context, o erasure.Order) (map[string]uint64, bool, error) {
+	if o.Subject != 0 {
+		return nil, false, nil
+	}
+	const page = 1000
+	w := erasecheck.WhichOf(o)
+	for {
+		rows, err := g.db.Condemned(ctx, o.Tenant, w, page)
+		if err != nil {
+			return nil, false, err
+		}
+		nums := make([]int64, len(rows))
+		for i, r := range rows {
+			nums[i], w.After = int64(r.Num), max(w.After, r.From)
+		}
+		if err := g.db.AddErased(ctx, o.Tenant, o.ID, nums); err != nil || len(rows) < page {
+			return nil, false, err
+		}
+	}
+}
+
+// eraseManifestsWith deletes the copies of training manifests that hold rows of
+// the documents of an erasure.
+func (g *Gateway) eraseManifestsWith(ctx context.Context, o erasure.Order) (map[string]uint64, bool, error) {
+	docs, err := g.db.Erased(ctx, o.Tenant, o.ID)
+	if err != nil || len(docs) == 0 {
+		return nil, false, err
+	}
+	head, err := g.Ledger.Head(ctx, o.Tenant)
+	if err != nil {
+		return nil, false, err
+	}
+	patience := training.Waits
+	if head.Now-o.At > consent.Time(buildPatience) {
+		patience = training.Ended
+	}
+	erased, building, err := g.Training.EraseDocuments(ctx, o.Tenant, docs, patience)
+	deleted := map[string]uint64{erasecheck.Manifests: uint64(erased)}
+	if err == nil && building {
+		err = erasure.NotBefore(head.Now + buildAgain)
+	}
+	if err != nil {
+		return deleted, false, err
+	}
+	return deleted, false, g.db.DropErased(ctx, o.Tenant, o.ID)
+}
+
 // copies are the copies of training manifests as verification asks for them.
 type copies struct{ g *Gateway }
 
 func (c copies) CopiesOf(ctx context.Context, t consent.TenantID, num consent.SubjectNum) ([]erasecheck.Copy, error) {
 	rows, err := c.g.db.ManifestsOf(ctx, t, num)
+	out := make([]erasecheck.Copy, len(rows))
+	for i, row := range rows {
+		out[i] = erasecheck.Copy{ID: row.ID, Key: row.Key}
+	}
+	return out, err
+}
+
+func (c copies) CopiesWith(ctx context.Context, t consent.TenantID, docs []retrieval.DocNum) ([]erasecheck.Copy, error) {
+	nums := make([]int64, len(docs))
+	for i, num := range docs {
+		nums[i] = int64(num)
+	}
+	slices.Sort(nums)
+	rows, err := c.g.Training.HoldingDocuments(ctx, t, nums)
 	out := make([]erasecheck.Copy, len(rows))
 	for i, row := range rows {
 		out[i] = erasecheck.Copy{ID: row.ID, Key: row.Key}
@@ -288,37 +362,14 @@ func (g *Gateway) tidyErasures(ctx context.Context) error {
 			return err
 		}
 	}
-	ids, err := g.vault.Probes()
-	if err != nil || len(ids) == 0 {
-		return err
-	}
 	tenants, err := g.db.Tenants(ctx)
 	if err != nil {
 		return err
 	}
-	var open []string
+	var all []consent.TenantID
 	for _, t := range tenants {
-		p := erasure.Page{OpenOnly: true, Limit: 1000}
-		for {
-			rows, err := g.db.Erasures(ctx, t.ID, p)
-			if err != nil {
-				return err
-			}
-			for _, r := range rows {
-				open = append(open, r.ID)
-			}
-			if len(rows) < p.Limit {
-				break
-			}
-			p.After = erasure.Cursor{Created: rows[len(rows)-1].Created, ID: rows[len(rows)-1].ID}
-		}
+		all = append(all, t.ID)
 	}
-	for _, id := range ids {
-		if !slices.Contains(open, id) {
-			if err := g.vault.DropProbe(id); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	_, err = g.dropProbes(ctx, time.Time{}, all)
+	return err
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -82,6 +83,53 @@ func (g *Gateway) ObjectsInWeaviate(ctx context.Context, name string) (int, erro
 	return g.index.index.Count(ctx, c.ID)
 }
 
+// Look and Walk are the reconciler's.
+func (g *Gateway) Look(ctx context.Context) (Found, error)                { return g.look(ctx) }
+func (g *Gateway) Walk(ctx context.Context, now time.Time) (Found, error) { return g.walk(ctx, now) }
+
+// Patience is how long the reconciler waits between two looks at what others may
+// be in the middle of.
+const Patience = patience
+
+// PlantStrays puts one of everything where no row accounts for it: an entry of the
+// index in memory, a key, files, probe material.
+func (g *Gateway) PlantStrays(ctx context.Context, name string) error {
+	c, err := g.Retrieval.Collection(ctx, retrieval.Caller{Tenant: DefaultTenant}, name)
+	if err != nil {
+		return err
+	}
+	if g.local != nil {
+		vector := make([]float32, c.Embedder.Dimensions)
+		vector[0] = 1
+		p := retrieval.IndexPassage{Owners: []consent.SubjectNum{7}}
+		p.Head.Ref.Doc, p.Head.Personal, p.Head.Visibility.Level = retrieval.DocNum(rand.Int64()), true, retrieval.TenantWide
+		p.Head.Codes = retrieval.Quantise(vector)
+		if err := g.local.Apply(ctx, c.ID, retrieval.Change{Add: []retrieval.IndexPassage{p}}); err != nil {
+			return err
+		}
+	}
+	if _, err := g.vault.NewKey(); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Join(g.manifests, "mlost", "files"), 0o700); err != nil {
+		return err
+	}
+	return g.vault.PutProbe("elost", []byte("sealed"))
+}
+
+// DestroyRecordKey destroys a document's key alone.
+func (g *Gateway) DestroyRecordKey(ctx context.Context, num int) error {
+	var refs []seal.Ref
+	err := g.db.Live(ctx, DefaultTenant, func(row retrieval.DocRow, _ []retrieval.PartRow) error {
+		refs = append(refs, row.Key)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return g.vault.Records().Destroy(refs[num])
+}
+
 // A WrittenRow is of a manifest's files as they rest.
 type WrittenRow struct {
 	ID string `json:"document_id"`
@@ -151,6 +199,7 @@ type Stores interface {
 	credential.Store
 	training.Manifests
 	training.Lineage
+	training.Contents
 }
 
 // CopyTo copies the tenant's ledger and live documents to an empty database,
@@ -222,7 +271,7 @@ func (g *Gateway) TrainingOver(ctx context.Context, db Stores, dir string) (*tra
 	if err != nil {
 		return nil, err
 	}
-	s := training.NewService(training.Deps{Ledger: ledger, Corpus: pastCorpus{docs}, Manifests: db, Lineage: db, Files: files,
+	s := training.NewService(training.Deps{Ledger: ledger, Corpus: pastCorpus{docs}, Manifests: db, Lineage: db, Contents: db, Files: files,
 		Formats: []training.Format{training.JSONL{}, parquetrows.Format{}}, Vault: g.vault.Manifests(), Notary: notary{log},
 		Workers: 3, ShardRows: g.cfg.Training.ShardRows})
 	run, cancel := context.WithCancel(ctx)

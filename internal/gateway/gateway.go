@@ -131,6 +131,8 @@ type Config struct {
 	ProcessorsWithin, DeliveryLease time.Duration
 	// ErasuresByHand leaves erasures to whoever calls Erasure.Carry.
 	ErasuresByHand bool
+
+	quiet bool // nothing runs beside, and nothing is signed: for a drill
 }
 
 // A Gateway is everything opened, ready to be served.
@@ -167,6 +169,7 @@ type Gateway struct {
 	stopListening func() // nil when nobody listens
 	stopTraining  func() // the same
 	stopErasure   func() // nil before it runs
+	reconciler    reconciler
 
 	brokers brokers
 
@@ -211,6 +214,9 @@ func Open(ctx context.Context, cfg Config) (g *Gateway, err error) {
 	if err := g.openTenants(ctx); err != nil {
 		return g, err
 	}
+	if cfg.quiet {
+		return g, nil
+	}
 	g.runLog()
 	g.listen()
 	g.index.run(g)
@@ -221,6 +227,7 @@ func Open(ctx context.Context, cfg Config) (g *Gateway, err error) {
 	g.runErasures()
 	g.runDeliveries()
 	g.runBrokers()
+	g.runReconciler()
 	return g, g.observe()
 }
 
@@ -581,6 +588,15 @@ func (g *Gateway) Ready(ctx context.Context) error {
 	return g.Ledger.Ready(ctx)
 }
 
+// Alarms name what is wrong though the gateway may serve: "canary" when an index
+// returned, since this process began, what no permit allows. It left no answer.
+func (g *Gateway) Alarms() []string {
+	if g.Retrieval.Alarms() == 0 {
+		return nil
+	}
+	return []string{"canary"}
+}
+
 // KeySlots is how many keys the vault holds, of people and of documents; -1
 // when it cannot be asked.
 func (g *Gateway) KeySlots() int {
@@ -608,6 +624,7 @@ func (g *Gateway) Close() error {
 		g.stopDeliveries() // what was not acknowledged, the next start sends
 	}
 	errs = append(errs, g.closeBrokers())
+	g.stopReconciler()
 	if g.stopErasure != nil {
 		g.stopErasure() // what it did not finish, the next start goes on with
 	}
@@ -640,7 +657,7 @@ func (g *Gateway) deps() httpapi.Deps {
 	return httpapi.Deps{
 		Metrics: metrics, Observer: observer, RateLimit: g.cfg.RateLimit,
 		Ledger: g.Ledger, Retrieval: g.Retrieval, Credentials: g.Credentials, Erasure: g.Erasure, Events: g.Events, Processors: g.Processors, Stopping: g.stopping,
-		Training: g.Training, Tenants: g, Enter: g.Enter, Tree: g.Tree, PublicLog: g.cfg.TransparencyLog.Public, Ready: g.Ready, Log: g.cfg.Log,
+		Training: g.Training, Tenants: g, Enter: g.Enter, Tree: g.Tree, PublicLog: g.cfg.TransparencyLog.Public, Ready: g.Ready, Alarms: g.Alarms, Log: g.cfg.Log,
 		Outages: []error{
 			sqlite.ErrClosed, sqlite.ErrBusy, sqlite.ErrFull, sqlite.ErrCorrupt, sqlite.ErrOther,
 			postgres.ErrClosed, postgres.ErrUnreachable, postgres.ErrRefused, postgres.ErrNotPrimary, postgres.ErrNotDurable,

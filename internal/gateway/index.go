@@ -11,14 +11,12 @@ import (
 	"github.com/assent-gateway/assent/retrieval"
 )
 
-// Paces of what keeps an index outside clean.
-const (
-	sweepEvery     = 10 * time.Second
-	reconcileEvery = 10 * time.Minute
-)
+// sweepEvery is how often debts of an index outside are paid. The reconciler
+// walks over all of it.
+const sweepEvery = 10 * time.Second
 
 // outside is the index outside of a gateway, and what runs beside it: the
-// applier of permissions, the payer of debts, the reconciler. A nil outside is
+// applier of permissions, the payer of debts. A nil outside is
 // a gateway with the embedded index.
 type outside struct {
 	index *weaviate.Index
@@ -74,40 +72,33 @@ func (o *outside) run(g *Gateway) {
 	o.done.Go(func() { g.keepClean(ctx) })
 }
 
-// keepClean pays debts often and reconciles now and then.
+// keepClean pays debts.
 func (g *Gateway) keepClean(ctx context.Context) {
-	sweep, walk := time.NewTicker(sweepEvery), time.NewTicker(reconcileEvery)
+	sweep := time.NewTicker(sweepEvery)
 	defer sweep.Stop()
-	defer walk.Stop()
 	for {
-		reconcile := false
 		select {
 		case <-ctx.Done():
 			return
 		case <-sweep.C:
-		case <-walk.C:
-			reconcile = true
 		}
 		tenants, err := g.db.Tenants(ctx)
 		if err != nil {
 			continue
 		}
 		for _, t := range tenants {
-			if err := g.cleanUp(ctx, t.ID, reconcile); err != nil && ctx.Err() == nil {
+			if err := g.cleanUp(ctx, t.ID); err != nil && ctx.Err() == nil {
 				g.cfg.Log.Warn("the index outside holds what is deleted for a while longer: nobody finds it")
 			}
 		}
 	}
 }
 
-func (g *Gateway) cleanUp(ctx context.Context, t consent.TenantID, reconcile bool) error {
+func (g *Gateway) cleanUp(ctx context.Context, t consent.TenantID) error {
 	if err := g.Enter(ctx, t); err != nil { // another gateway may have made it, and be gone
 		return err
 	}
-	if _, err := g.Retrieval.Sweep(ctx, t); err != nil || !reconcile {
-		return err
-	}
-	_, err := g.index.index.Reconcile(ctx, t)
+	_, err := g.Retrieval.Sweep(ctx, t)
 	return err
 }
 

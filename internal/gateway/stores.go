@@ -28,6 +28,7 @@ type database interface {
 	retrieval.Condemning
 	training.Manifests
 	training.Lineage
+	training.Contents
 	credential.Store
 	erasure.Store
 	events.Store
@@ -76,6 +77,8 @@ type keeper interface {
 	Tenants(ctx context.Context) ([]string, error)
 	Head(ctx context.Context, t consent.TenantID) (consent.Position, error)
 	Holds(ctx context.Context, ref seal.Ref) (bool, error)
+	// Lacking are those of some keys that are not there.
+	Lacking(ctx context.Context, refs []seal.Ref) ([]seal.Ref, error)
 
 	// Generation, and what else says whether it is older than the data.
 	Generation(ctx context.Context) (uint64, error)
@@ -118,6 +121,19 @@ func (v dirVault) Head(_ context.Context, t consent.TenantID) (consent.Position,
 }
 
 func (v dirVault) Holds(_ context.Context, ref seal.Ref) (bool, error) { return v.Vault.Holds(ref) }
+
+func (v dirVault) Lacking(_ context.Context, refs []seal.Ref) (lacking []seal.Ref, err error) {
+	for _, ref := range refs {
+		held, err := v.Vault.Holds(ref)
+		if err != nil {
+			return nil, err
+		}
+		if !held {
+			lacking = append(lacking, ref)
+		}
+	}
+	return lacking, nil
+}
 
 func (v dirVault) Generation(context.Context) (uint64, error) { return v.Vault.Generation(), nil }
 

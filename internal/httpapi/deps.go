@@ -34,6 +34,9 @@ type Deps struct {
 	PublicLog bool
 	// Ready says whether the gateway may serve, and why not.
 	Ready func(context.Context) error
+	// Alarms name, in words of a closed list, what is wrong though the gateway may
+	// serve; nil: nothing.
+	Alarms func() []string
 	// Outages are errors of adapters that mean a dependency failed: 503.
 	Outages []error
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/internal/gateway"
 )
 
@@ -220,4 +221,54 @@ func TestIdentifiers(t *testing.T) {
 			t.Errorf("%s: %s", who, a.body)
 		}
 	}
+}
+
+// TestErasureOfAnothersPerson: a tenant that asks for a person whom another tenant
+// knows by the same name gets the answer of a stranger, and reaches nobody there; asked
+// twice it is one erasure while that is open, and a new one afterwards.
+func TestErasureOfAnothersPerson(t *testing.T) {
+	t.Parallel()
+	s := open(t, func(c *gateway.Config) { c.ErasuresByHand = true })
+	s.says(t, "granted", "ada")
+	s.collection(t, "c")
+	s.store(t, "c", "m1", "ada", "The backup server was restarted.")
+	made := s.do(t, "POST", "/v1/tenants", `{"name":"other"}`).is(201)
+	other := made.get("key")
+	members := func(a *answer) string {
+		var names []string
+		for _, name := range []string{"id", "state", "ledger_position", "deadline", "claim"} {
+			if a.get(name) != "" {
+				names = append(names, name)
+			}
+		}
+		return strings.Join(names, " ") + " " + a.get("state")
+	}
+	const body = `{"scope":"subject","subject":"ada"}`
+	stranger := s.ask(t, other, "POST", "/v1/erasures", `{"scope":"subject","subject":"nobody"}`).is(202)
+	first := s.ask(t, other, "POST", "/v1/erasures", body).is(202)
+	if members(first) != members(stranger) {
+		t.Errorf("%s is not the answer of a stranger, %s", first.body, stranger.body)
+	}
+	if again := s.ask(t, other, "POST", "/v1/erasures", body).is(202); again.get("id") != first.get("id") {
+		t.Errorf("asked twice while open: %s", again.body)
+	}
+	tenant := consent.TenantID(made.get("id"))
+	if e, err := s.Erasure.Carry(t.Context(), tenant, first.get("id")); err != nil || e.State.String() != "completed" {
+		t.Fatalf("%v, %v", e.State, err)
+	}
+	if again := s.ask(t, other, "POST", "/v1/erasures", body).is(202); again.get("id") == first.get("id") {
+		t.Errorf("asked after it ended: %s", again.body)
+	}
+	if a := s.do(t, "POST", "/v1/collections/c/search", `{"query":"server","purpose":"rag_retrieval"}`).is(200); strings.Count(string(a.body), `"document_id"`) != 1 {
+		t.Errorf("the person of the other tenant: %s", a.body)
+	}
+	if a := s.do(t, "GET", "/v1/erasures", "").is(200); a.get("erasures") != "[]" {
+		t.Errorf("the other tenant's erasures: %s", a.body)
+	}
+	known := s.do(t, "POST", "/v1/erasures", body).is(202)
+	if members(known) != members(stranger) {
+		t.Errorf("%s is not the answer of a stranger, %s", known.body, stranger.body)
+	}
+	s.ask(t, other, "POST", "/v1/erasures/"+known.get("id")+"/hold", `{"reason":"x"}`).is(404, "not_found", "")
+	s.ask(t, other, "POST", "/v1/erasures/"+known.get("id")+"/cancel", "").is(404, "not_found", "")
 }

@@ -15,6 +15,12 @@ type healthOut struct {
 	Status string `json:"status"`
 }
 
+// A readyOut names, beside the status, what is wrong though the gateway serves.
+type readyOut struct {
+	Status string   `json:"status"`
+	Alarms []string `json:"alarms,omitempty"`
+}
+
 // health answers whenever the process does.
 func (c *call) health() error { return c.json(http.StatusOK, healthOut{"alive"}) }
 
@@ -23,7 +29,11 @@ func (c *call) ready() error {
 	err := c.Ready(c.ctx())
 	switch {
 	case err == nil:
-		return c.json(http.StatusOK, healthOut{"ready"})
+		out := readyOut{Status: "ready"}
+		if c.Alarms != nil {
+			out.Alarms = c.Alarms()
+		}
+		return c.json(http.StatusOK, out)
 	case errors.Is(err, consent.ErrUnavailable):
 		return err
 	}

@@ -152,6 +152,31 @@ func (v *Vault) Holds(ctx context.Context, ref seal.Ref) (bool, error) {
 	return len(rows) > 0, err
 }
 
+// Lacking are those of some keys that are not there.
+func (v *Vault) Lacking(ctx context.Context, refs []seal.Ref) (lacking []seal.Ref, err error) {
+	ids := make([][]byte, len(refs))
+	for i := range refs {
+		ids[i] = refs[i].ID[:]
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	rows, err := v.db.Slots(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	held := make(map[[16]byte]bool, len(rows))
+	for _, r := range rows {
+		held[r.ID] = true
+	}
+	for _, ref := range refs {
+		if !held[ref.ID] {
+			lacking = append(lacking, ref)
+		}
+	}
+	return lacking, nil
+}
+
 // Destroy deletes keys. On return no gateway reads them from the database any
 // more. Repeatable; after an error any of them may be gone.
 func (v *Vault) Destroy(refs ...seal.Ref) error {

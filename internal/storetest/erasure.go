@@ -213,6 +213,31 @@ var erasureCases = []testCase{{
 		same(t, "people again", f.subjects(t, tenantA)[erased.Num], subject(1))
 	},
 }, {
+	name:     "a sweep goes over all parts and leaves those that live",
+	contract: "retrieval/ports.go: SweepParts looks at heads and bodies that come after a mark, at most limit of each, and deletes those of no live version",
+	run: func(t *testing.T, f *fixture) {
+		one, two, three := version(1, 0), version(2, 0), version(3, 0)
+		f.ingest(t, tenantA, intake(one, two))
+		f.ingest(t, tenantB, intake(three))
+		f.ingest(t, tenantA, retrieval.Intake{Retire: []retrieval.DocNum{one.Num}})
+		before := f.live(t, tenantA)
+		looks := 0
+		for mark := int64(0); ; looks++ {
+			deleted, next, err := f.SweepParts(f.ctx, mark, 1)
+			must(t, err)
+			same(t, "deleted", deleted, 0)
+			if next == 0 {
+				break
+			}
+			if next <= mark {
+				t.Fatalf("from %d it goes on at %d", mark, next)
+			}
+			mark = next
+		}
+		same(t, "looks before the last", looks, int(two.Passages+three.Passages))
+		same(t, "live", f.live(t, tenantA), before)
+	},
+}, {
 	name:     "condemned documents are found by person, name, source, collection and age",
 	contract: "retrieval/ports.go: Condemned returns at most limit live versions that w selects, in the order of their ingest. A document of several people comes once",
 	run: func(t *testing.T, f *fixture) {

@@ -117,8 +117,23 @@ const (
 	shapeDims                        = 8
 )
 
+// shape has a canary, so that every case shows that nothing sees it.
 func shape(t consent.TenantID) retrieval.Shape {
-	return retrieval.Shape{Dimensions: shapeDims, Tenant: t, Filterable: []string{"lang", "year", "tags", "draft"}, Key: seal.NewKey()}
+	return retrieval.Shape{Canary: canary(), Dimensions: shapeDims, Tenant: t, Filterable: []string{"lang", "year", "tags", "draft"}, Key: seal.NewKey()}
+}
+
+const canaryNum retrieval.DocNum = 1<<61 + 5
+
+// canary lies where documents lie, and holds a word of theirs.
+func canary() *retrieval.IndexPassage {
+	v := make([]float32, shapeDims)
+	v[0] = 1
+	p := &retrieval.IndexPassage{Owners: []consent.SubjectNum{consent.Canary}, Vector: v, Text: "w0"}
+	p.Head = retrieval.Head{
+		Ref: retrieval.PassageRef{Doc: canaryNum}, Personal: true, Visibility: retrieval.Visibility{Level: retrieval.TenantWide},
+		Terms: []retrieval.TermCount{{Hash: 1 << 40, Count: 3}}, Length: 3, Codes: retrieval.Quantise(v),
+	}
+	return p
 }
 
 type indexCase struct {
@@ -478,6 +493,31 @@ var indexCases = []indexCase{{
 		must(t, w.index.Apply(t.Context(), shelved+1, retrieval.Change{Remove: []retrieval.DocNum{1}}))
 		if err := w.index.Apply(t.Context(), shelved+1, retrieval.Change{Add: w.version()}); err == nil {
 			t.Error("a passage was put into a collection that is not there")
+		}
+	},
+}, {
+	name:     "the canary is in no answer, whatever is silence's meaning",
+	contract: "retrieval/ports.go: Where the shape has a canary, the index holds it from then on like any passage; no permit allows it, nothing counts it",
+	run: func(t *testing.T, w *world) {
+		own := canary()
+		for _, silence := range []consent.Jurisdiction{"", "DE", "US-CA"} {
+			for _, joint := range []consent.Joint{consent.AllOwners, consent.AnyOwner} {
+				s := shape(w.tenant)
+				s.Rule = consent.Rule{Joint: joint, Default: silence}
+				must(t, w.index.Drop(t.Context(), shelved))
+				must(t, w.index.Create(t.Context(), shelved, s))
+				must(t, w.index.Create(t.Context(), shelved, s)) // puts it in once
+				q := w.everything()
+				q.Rule, q.Vector, q.Terms = s.Rule, own.Vector, []uint64{own.Head.Terms[0].Hash}
+				same(t, "found alone", len(w.search(t, q)), 0)
+				w.corpus.live = map[retrieval.DocNum][]retrieval.IndexPassage{}
+				v := w.plain(0)
+				w.apply(t, nil, v)
+				found := w.search(t, q)
+				if len(found) != 1 || found[0].Ref != v[0].Head.Ref {
+					t.Errorf("found %v", found)
+				}
+			}
 		}
 	},
 }, {

@@ -57,6 +57,44 @@ var manifestCases = []testCase{{
 		wantErr(t, f.SaveManifest(f.ctx, tenantB, row), training.ErrNotFound)
 	},
 }, {
+	name:     "documents of a manifest and those that were erased come back, each tenant's own",
+	contract: "training/ports.go: PutDocuments inserts or replaces the list of a shard's documents; AddErased notes documents that were erased; Erased returns them, ascending; DropErased forgets them",
+	run: func(t *testing.T, f *fixture) {
+		first, second := manifest(1, training.Building), manifest(2, training.Ready)
+		f.manifest(t, tenantA, first)
+		f.manifest(t, tenantA, second)
+		all, err := f.AllManifests(f.ctx, tenantA)
+		must(t, err)
+		same(t, "all", all, []training.ManifestRow{first, second})
+		all, err = f.AllManifests(f.ctx, tenantB)
+		must(t, err)
+		same(t, "all of another tenant", len(all), 0)
+		for range 2 { // repeatable
+			must(t, f.PutDocuments(f.ctx, tenantA, first.ID, training.PartRow{Part: 1, Sealed: box("documents", 1)}))
+			must(t, f.PutDocuments(f.ctx, tenantA, first.ID, training.PartRow{Part: 0, Sealed: box("documents", 9)}))
+			must(t, f.AddErased(f.ctx, tenantA, first.ID, []int64{9, 1 << 62, 3}))
+			must(t, f.AddErased(f.ctx, tenantA, "e1", []int64{3}))
+			must(t, f.AddErased(f.ctx, tenantB, first.ID, nil))
+		}
+		must(t, f.PutDocuments(f.ctx, tenantA, first.ID, training.PartRow{Part: 0, Sealed: box("documents", 0)}))
+		parts, err := f.DocumentsOf(f.ctx, tenantA, first.ID)
+		must(t, err)
+		same(t, "documents", parts, []training.PartRow{{Part: 0, Sealed: box("documents", 0)}, {Part: 1, Sealed: box("documents", 1)}})
+		erased := func(tenant consent.TenantID, of string) []int64 {
+			t.Helper()
+			nums, err := f.Erased(f.ctx, tenant, of)
+			must(t, err)
+			return nums
+		}
+		same(t, "erased", erased(tenantA, first.ID), []int64{3, 9, 1 << 62})
+		same(t, "erased of another", len(erased(tenantA, second.ID)), 0)
+		same(t, "erased in another tenant", len(erased(tenantB, first.ID)), 0)
+		must(t, f.DropErased(f.ctx, tenantA, first.ID))
+		must(t, f.DropErased(f.ctx, tenantA, first.ID))
+		same(t, "forgotten", len(erased(tenantA, first.ID)), 0)
+		same(t, "another's", erased(tenantA, "e1"), []int64{3})
+	},
+}, {
 	name:     "an outcome is remembered with the manifest, or neither",
 	contract: "training/ports.go: consent.ErrRemembered, and nothing changed, as in consent.Store's Append",
 	run: func(t *testing.T, f *fixture) {

@@ -42,6 +42,7 @@ type Store interface {
 	credential.Store
 	training.Manifests
 	training.Lineage
+	training.Contents
 	erasure.Store
 	retrieval.Condemning
 	events.Store

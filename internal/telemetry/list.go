@@ -69,6 +69,7 @@ const (
 // list is every label there is.
 type list struct {
 	step, outcome, reason, dropped, mode, completeness, status label
+	kind, used                                                 label
 	method, route, code                                        label
 	broker, direction, fate                                    label
 }
@@ -82,7 +83,7 @@ func newList(routes []string) list {
 			consent.ReasonSuppressed, consent.ReasonRestricted, consent.ReasonDenied, consent.ReasonRevoked, consent.ReasonObjection,
 			consent.ReasonGPC, consent.ReasonGranted, consent.ReasonDefaultAllow, consent.ReasonExpired, consent.ReasonStaleVersion,
 			consent.ReasonNoRecord)...),
-		dropped:      newLabel("cause", "collection", "retention", "seal", "visibility", "filter", "consent", "body", "tenant", "absent", "foreign", "gone", "hidden"),
+		dropped:      newLabel("cause", "collection", "retention", "seal", "visibility", "filter", "consent", "body", "tenant", "absent", "foreign", "gone", "hidden", "canary"),
 		mode:         newLabel("mode", "vector", "keyword", "hybrid"),
 		completeness: newLabel("completeness", words(retrieval.Complete, retrieval.Short, retrieval.Degraded)...),
 		status:       newLabel("status", words(retrieval.Stored, retrieval.Unchanged, retrieval.Refused, retrieval.InvalidDoc)...),
@@ -92,6 +93,9 @@ func newList(routes []string) list {
 		broker:       newLabel("broker", "kafka", "amqp"),
 		direction:    newLabel("direction", words(broker.In, broker.Out)...),
 		fate:         newLabel("fate", fates...),
+		kind: newLabel("kind", "index_entry", "row_without_key", "key_without_row", "part_without_row", "file_without_row",
+			"probe_without_erasure", "object_without_row"),
+		used: newLabel("used", "50", "80", "100"),
 	}
 	for code := 100; code < 600; code++ {
 		s := strconv.Itoa(code)
@@ -111,7 +115,7 @@ func words[S ~string](of ...S) []string {
 // labels by key, for the second gate.
 func (l list) labels() map[attribute.Key]label {
 	out := map[attribute.Key]label{}
-	for _, one := range []label{l.step, l.outcome, l.reason, l.dropped, l.mode, l.completeness, l.status, l.method, l.route, l.code, l.broker, l.direction, l.fate} {
+	for _, one := range []label{l.step, l.outcome, l.reason, l.dropped, l.mode, l.completeness, l.status, l.method, l.route, l.code, l.broker, l.direction, l.fate, l.kind, l.used} {
 		out[one.key] = one
 	}
 	return out

@@ -35,7 +35,7 @@ func (t *Telemetry) precompute() {
 			t.step[step][outcome] = set(t.list.step.of(step), kv)
 		}
 	}
-	for _, l := range []label{t.list.reason, t.list.dropped, t.list.status, t.list.route} {
+	for _, l := range []label{t.list.reason, t.list.dropped, t.list.status, t.list.route, t.list.kind, t.list.used} {
 		for _, kv := range l.words {
 			t.counting[kv] = set(kv)
 		}
@@ -177,6 +177,21 @@ func (t *Telemetry) Outside() func(why string, n int64) {
 	}
 	return func(why string, n int64) {
 		t.outside.Add(context.Background(), n, t.counting[t.list.dropped.of(why)])
+	}
+}
+
+// Reconciled counts what the reconciler took away, by kind; a nil Telemetry
+// counts nothing.
+func (t *Telemetry) Reconciled(kind string, n int) {
+	if t != nil {
+		t.swept.Add(context.Background(), int64(n), t.counting[t.list.kind.of(kind)])
+	}
+}
+
+// Late counts an erasure of whose time so many percent are over: 50, 80 or 100.
+func (t *Telemetry) Late(percent int) {
+	if t != nil {
+		t.count(t.late, t.list.used.of(strconv.Itoa(percent)))
 	}
 }
 

@@ -140,6 +140,8 @@ type instruments struct {
 	limited   metric.Int64Counter
 	outside   metric.Int64Counter
 	brokers   brokers
+	swept     metric.Int64Counter
+	late      metric.Int64Counter
 	measured
 }
 
@@ -150,7 +152,7 @@ var buckets = []float64{
 
 func (t *Telemetry) makeInstruments() error {
 	m := t.meters.Meter(scope)
-	var errs [8]error
+	var errs [10]error
 	t.steps, errs[0] = m.Float64Histogram("assent.step.duration", metric.WithUnit("s"),
 		metric.WithDescription("How long a step took."), metric.WithExplicitBucketBoundaries(buckets...))
 	t.requests, errs[1] = m.Float64Histogram("assent.http.request.duration", metric.WithUnit("s"),
@@ -161,6 +163,8 @@ func (t *Telemetry) makeInstruments() error {
 	t.documents, errs[5] = m.Int64Counter("assent.documents", metric.WithDescription("Documents that came in, by what became of them."))
 	t.limited, errs[6] = m.Int64Counter("assent.http.limited", metric.WithDescription("Requests answered 429."))
 	t.outside, errs[7] = m.Int64Counter("assent.index.dropped", metric.WithDescription("Hits of an index outside that did not count, by cause."))
+	t.swept, errs[8] = m.Int64Counter("assent.reconciled", metric.WithDescription("What the reconciler took away because nothing accounts for it, by kind."))
+	t.late, errs[9] = m.Int64Counter("assent.erasure.alerts", metric.WithDescription("Erasures of whose time half, four fifths or all is over, by how much."))
 	t.precompute()
 	return errors.Join(errors.Join(errs[:]...), t.brokers.make(m))
 }

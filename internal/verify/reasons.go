@@ -56,6 +56,8 @@ var (
 	ErrUnrelated = &Refusal{"an entry in the log is not of this erasure, or names another statement"}
 	// ErrOverstated: a statement claims a level that its own findings do not bear.
 	ErrOverstated = &Refusal{"the statement claims more than its own findings bear"}
+	// ErrFailed: the report of a drill is genuine, and says that it was not passed.
+	ErrFailed = &Refusal{"the report is genuine, and the drill was not passed"}
 	// ErrClaim: the claim is not the one that the receipt was made for.
 	ErrClaim = &Refusal{"the claim is not of this receipt"}
 )

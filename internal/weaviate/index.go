@@ -155,6 +155,9 @@ func (x *Index) Create(ctx context.Context, id retrieval.CollectionID, s retriev
 	if err := c.ensure(ctx, x.server); err != nil {
 		return err
 	}
+	if err := c.perch(ctx, x.server); err != nil {
+		return err
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.collections[id] = c

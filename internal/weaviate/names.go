@@ -123,6 +123,8 @@ func (n names) eyes(q *retrieval.Query) []string {
 const (
 	markNew = "new" // not judged by the applier yet: every search takes it along
 	markAny = "any" // about nobody
+
+	markCanary = "canary" // permitted to no one; no search takes it along
 )
 
 // permission is the mark for a purpose under a rule.

@@ -82,7 +82,7 @@ func (x *Index) Count(ctx context.Context, id retrieval.CollectionID) (n int, er
 	return n, err
 }
 
-// walk calls f with every object, in the order of their ids.
+// walk calls f with every object but the canary, in the order of their ids.
 func (x *Index) walk(ctx context.Context, c *collection, f func([]hit) error) error {
 	const page = 1000
 	for at := firstID; ; {
@@ -90,7 +90,7 @@ func (x *Index) walk(ctx context.Context, c *collection, f func([]hit) error) er
 		if err != nil || len(hits) == 0 {
 			return err
 		}
-		if err := f(hits); err != nil {
+		if err := f(c.withoutCanary(hits)); err != nil {
 			return err
 		}
 		at = hits[len(hits)-1].id

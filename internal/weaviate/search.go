@@ -92,6 +92,9 @@ func (f *finder) compile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if permitted == nil {
+		permitted = f.c.unlisted()
+	}
 	var metadata *pb.Filters
 	if cond, ok := f.q.Filter.Condition(); ok {
 		if metadata, err = f.c.condition(cond); err != nil {
@@ -320,6 +323,8 @@ func (f *finder) judge(ctx context.Context, hits []hit) ([]*candidate, error) {
 		switch {
 		case !ours:
 			f.fell[Foreign]++
+		case f.c.isCanary(ref):
+			retrieval.CanarySang(ctx)
 		case !met[ref]:
 			met[ref] = true
 			refs = append(refs, ref)

@@ -135,6 +135,9 @@ func (c *collection) object(p *retrieval.IndexPassage) *pb.BatchObject {
 	if !p.Head.Personal {
 		mark = markAny
 	}
+	if c.isCanary(p.Head.Ref) {
+		mark = markCanary
+	}
 	list(propOK, []string{mark})
 	list(propOwners, c.names.people(p.Owners))
 	list(propMentions, c.names.people(p.Mentions))
@@ -146,7 +149,7 @@ func (c *collection) object(p *retrieval.IndexPassage) *pb.BatchObject {
 			props.NonRefProperties.Fields[wholeOf(i)] = structpb.NewStringValue(whole)
 		}
 	}
-	if c.shape.Keyword {
+	if c.shape.Keyword && mark != markCanary { // without words it is outside of the store's statistics
 		props.NonRefProperties.Fields[propText] = structpb.NewStringValue(p.Text)
 	}
 	return &pb.BatchObject{

@@ -1,0 +1,50 @@
+package weaviate
+
+import (
+	"context"
+	"slices"
+
+	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
+
+	"github.com/assent-gateway/assent/retrieval"
+)
+
+// The canary of a collection (retrieval.Shape) is an object like any other, with
+// a mark of its own as its permission. Searches leave it out by that property:
+// where they name what they take, it is not among it, and where they send no list
+// of people, it is ruled out by name. A store that returns it all the same does
+// not keep to the filter.
+
+// perch puts the canary in where it is not there.
+func (c *collection) perch(ctx context.Context, s *server) error {
+	p := c.shape.Canary
+	if p == nil {
+		return nil
+	}
+	there, err := s.search(ctx, ask{class: c.names.class, filter: equal("_id", c.names.object(p.Head.Ref)), limit: 1})
+	if err != nil || len(there) > 0 {
+		return err
+	}
+	return s.insert(ctx, c, []retrieval.IndexPassage{*p})
+}
+
+func (c *collection) isCanary(ref retrieval.PassageRef) bool {
+	return c.shape.Canary != nil && c.shape.Canary.Head.Ref == ref
+}
+
+// unlisted is what is asked for where no list of people is sent: all but the canary.
+func (c *collection) unlisted() *pb.Filters {
+	if c.shape.Canary == nil {
+		return nil
+	}
+	return not(equal(propOK, markCanary))
+}
+
+// withoutCanary takes the canary out of what a walk over all objects met.
+func (c *collection) withoutCanary(hits []hit) []hit {
+	if c.shape.Canary == nil {
+		return hits
+	}
+	id := c.names.object(c.shape.Canary.Head.Ref)
+	return slices.DeleteFunc(slices.Clone(hits), func(h hit) bool { return h.id == id })
+}
