@@ -181,8 +181,9 @@ type Order struct {
 type Gathered struct {
 	Documents uint64 `json:"documents"`
 	Passages  uint64 `json:"passages"`
-	Shared    uint64 `json:"shared"`    // of these, documents with another owner
-	Mentioned uint64 `json:"mentioned"` // of these, documents that only mention the person
+	Shared    uint64 `json:"shared"`         // of these, documents with another owner
+	Mentioned uint64 `json:"mentioned"`      // of these, documents that only mention the person
+	Kept      uint64 `json:"kept,omitempty"` // of these, documents that live on in another form, as verification found
 }
 
 // A Finding is what verification says of a target.
@@ -192,6 +193,7 @@ type Finding struct {
 	Remaining uint64
 	Method    string // a constant sentence fragment
 	Exception string // why not higher: a constant sentence fragment
+	Kept      uint64 // documents that live on in another form
 }
 
 // A Probe is one way in which was looked.

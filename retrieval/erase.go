@@ -61,7 +61,7 @@ func (s *Service) retire(ctx context.Context, t consent.TenantID, w Which) (reti
 	// committed is in the index, or not yet committed.
 	sh.intake.Lock()
 	defer sh.intake.Unlock()
-	rows, err := s.Condemning.Condemned(ctx, t, w, eraseBatch)
+	rows, err := s.condemned(ctx, t, w, eraseBatch)
 	if err != nil {
 		return nil, false, err
 	}
@@ -108,6 +108,12 @@ func byCollection(rows []DocRow) map[CollectionID][]DocNum {
 	return out
 }
 
+// condemned returns at most limit live versions that w selects, in the order of
+// their ingest.
+func (s *Service) condemned(ctx context.Context, t consent.TenantID, w Which, limit int) ([]DocRow, error) {
+	return s.Condemning.Condemned(ctx, t, w, limit)
+}
+
 // A Specimen is a document as it lies there, before it is erased.
 type Specimen struct {
 	Row      DocRow
@@ -135,7 +141,7 @@ const gatherBatch = 200
 // far as it opens. It changes nothing.
 func (s *Service) Gather(ctx context.Context, t consent.TenantID, w Which, f func(*Specimen) error) error {
 	for {
-		rows, err := s.Condemning.Condemned(ctx, t, w, gatherBatch)
+		rows, err := s.condemned(ctx, t, w, gatherBatch)
 		if err != nil {
 			return err
 		}
@@ -199,7 +205,10 @@ func (s *Service) specimens(ctx context.Context, t consent.TenantID, rows []DocR
 				continue
 			}
 			if o != nil {
-				h, headErr := s.openHead(t, o, PartRow{p.Ref, p.SealedHead})
+				h, headErr := Head{}, error(nil)
+				if !o.meta.Stripped {
+					h, headErr = s.openHead(t, o, PartRow{p.Ref, p.SealedHead})
+				}
 				b, bodyErr := s.openBody(t, o, PartRow{p.Ref, p.SealedBody})
 				if headErr == nil && bodyErr == nil {
 					p.Head, p.Body, p.Opened = h, b, true

@@ -37,6 +37,9 @@ type material struct {
 	Boxes       []box    // some records whole, to be tried with keys that are left
 	Lookup      [32]byte // of the person
 	Copies      []Copy   // of manifests that hold the person
+	Joint       []joint  // documents that may be kept in another form
+	Names       []string // of the person
+	Stripping   bool     // documents are kept, without vectors
 	LeftOut     uint64   // clear forms that stood in files before
 	Before      before
 }
@@ -64,6 +67,7 @@ func (c *Checker) Gather(ctx context.Context, o erasure.Order) (erasure.Gathered
 	var out erasure.Gathered
 	err := c.Corpus.Gather(ctx, o.Tenant, WhichOf(o), func(s *retrieval.Specimen) error {
 		m.add(s)
+		m.addJoint(&s.Row)
 		out.Documents++
 		out.Passages += uint64(s.Row.Passages)
 		owns := false
@@ -243,6 +247,7 @@ func (c *Checker) addPerson(ctx context.Context, o erasure.Order, m *material) e
 	if err != nil {
 		return err
 	}
+	m.addNames(names)
 	for _, name := range names {
 		m.clear(name.Reveal(), minNeedle)
 	}

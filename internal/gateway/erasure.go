@@ -60,9 +60,10 @@ func (g *Gateway) setup() erasecheck.Setup {
 
 // cascade is the graph of what is deleted.
 func (g *Gateway) cascade() []erasure.Step {
-	documents := erasure.Step{Name: "documents", Targets: []string{erasecheck.Catalogue, erasecheck.Index, erasecheck.RecordKeys}, Run: g.eraseDocuments}
+	documents := erasure.Step{Name: "documents", After: []string{"joint"}, Targets: []string{erasecheck.Catalogue, erasecheck.Index, erasecheck.RecordKeys}, Run: g.eraseDocuments}
 	last := []string{"documents", "person_row", "manifests"}
 	steps := []erasure.Step{
+		g.jointStep(),
 		documents,
 		{Name: "manifests", Targets: []string{erasecheck.Manifests}, Run: g.eraseManifests},
 		{Name: "person_key", After: []string{"documents"}, Targets: []string{erasecheck.Person}, Run: g.erasePersonKey},

@@ -116,6 +116,9 @@ type Config struct {
 	WrapChecker func(erasure.Checker) erasure.Checker
 	// MassLimit is erasure.Deps.MassLimit.
 	MassLimit int
+	// RedactPatience is for how long an erasure waits for an embedder before it
+	// removes what it was to keep for others; 0: an hour.
+	RedactPatience time.Duration
 	// ErasuresByHand leaves erasures to whoever calls Erasure.Carry.
 	ErasuresByHand bool
 }

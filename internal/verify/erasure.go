@@ -44,6 +44,8 @@ type ErasureStatement struct {
 	Passages          uint64          `json:"passages"`
 	SharedDocuments   uint64          `json:"shared_documents"`
 	MentionsDocuments uint64          `json:"mentions_documents"`
+	RemovedDocuments  uint64          `json:"removed_documents,omitempty"`
+	RedactedDocuments uint64          `json:"redacted_documents,omitempty"`
 	Targets           []ErasureTarget `json:"targets"`
 	Probes            []ErasureProbe  `json:"probes"`
 	Remains           []string        `json:"remains"`
@@ -303,6 +305,9 @@ func ExplainErasure(r ErasureReceipt) string {
 	say("  statement, as entry %d of %d. Nothing of either has changed since.", r.Completed, r.Checkpoint.Size)
 	say("- The operator states: %s, level %s. Suppressed %s, erased %s, verified %s.", s.State, s.Level, s.SuppressedAt, s.ErasedAt, s.VerifiedAt)
 	say("  %d documents with %d passages (%d shared with others, %d only mentioning the person).", s.Documents, s.Passages, s.SharedDocuments, s.MentionsDocuments)
+	if s.RedactedDocuments > 0 {
+		say("  %d of them were kept for others, without the person; %d were removed.", s.RedactedDocuments, s.RemovedDocuments)
+	}
 	for _, t := range s.Targets {
 		say("- %s (%s): %s of %s; %d deleted, %d left; %s.", t.Name, t.Kind, t.Level, t.Goal, t.Deleted, t.Remaining, t.Method)
 		if t.Exception != "" {
