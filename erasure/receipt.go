@@ -84,6 +84,7 @@ var (
 		"training manifests: which rows they held, as keyed tokens that are dropped wherever a copy is checked, and the random number of whom they held",
 		"idempotency records: keyed digests of requests and sealed outcomes without identifiers, for at most 24 hours",
 	}
+	remainsStripped = "the texts of the documents, sealed anew: another purpose than embedding permits them; no vector, no code and no term of them"
 	// remainsRedacted is for documents that are kept for others.
 	remainsRedacted = "documents of several people, where their collection keeps them for the others: sealed anew under the others' keys alone, " +
 		"without the passages that were said to be by the person or to name them, without those whose text named them and whose vector a client had supplied, " +
@@ -116,6 +117,9 @@ func (w *work) statement(origin string, outcome State) Statement {
 			Holds: "the reason given, how the request was verified and what was decided, sealed under a key of its own",
 			Basis: "accountability: GDPR Art. 5(2) and 17(3)(b), (e); CCPA regulations § 7101", Until: w.row.ArchiveUntil.String(),
 		},
+	}
+	if j.Removal.Vectors {
+		st.Remains = append(slices.Clone(remainsOfDocuments), remainsStripped)
 	}
 	if j.Subject != 0 {
 		st.Remains = remainsOfPerson

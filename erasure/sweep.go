@@ -22,6 +22,9 @@ func (s *Service) Sweep(ctx context.Context, t consent.TenantID) {
 			s.Log.Warn("documents past their retention stay for now", "error", err)
 		}
 	}
+	if err := s.EndStorage(ctx, t); err != nil {
+		s.Log.Warn("documents that nobody permits any more stay for now", "error", err)
+	}
 	n, err := s.Reconcile(ctx, t)
 	if err == nil {
 		var docs int

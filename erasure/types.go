@@ -115,6 +115,8 @@ type Request struct {
 	Jurisdiction consent.Jurisdiction
 	Evidence     Evidence
 	By           string // id of the key that asks
+
+	withdrawal Withdrawal // of ScopeWithdrawal
 }
 
 // Documents names documents as a client does.

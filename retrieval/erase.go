@@ -1,6 +1,7 @@
 package retrieval
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -11,7 +12,7 @@ import (
 
 // pieceOf is a document as an erasure's entry knows it.
 func pieceOf(r *DocRow) consent.Piece {
-	return consent.Piece{Collection: int64(r.Collection), Lookup: r.Lookup, Source: r.Source, DecidedAt: r.DecidedAt}
+	return consent.Piece{Collection: int64(r.Collection), Lookup: r.Lookup, Source: r.Source, DecidedAt: r.DecidedAt, Version: int64(r.Num)}
 }
 
 // Erased counts what one call of Erase took away.
@@ -111,7 +112,16 @@ func byCollection(rows []DocRow) map[CollectionID][]DocNum {
 // condemned returns at most limit live versions that w selects, in the order of
 // their ingest.
 func (s *Service) condemned(ctx context.Context, t consent.TenantID, w Which, limit int) ([]DocRow, error) {
-	return s.Condemning.Condemned(ctx, t, w, limit)
+	if len(w.Versions) == 0 {
+		return s.Condemning.Condemned(ctx, t, w, limit)
+	}
+	rows, err := s.Catalogue.Docs(ctx, t, w.Versions)
+	if err != nil {
+		return nil, err
+	}
+	rows = slices.DeleteFunc(rows, func(r DocRow) bool { return r.DecidedAt >= w.Before || r.From <= w.After })
+	slices.SortFunc(rows, func(a, b DocRow) int { return cmp.Compare(a.From, b.From) })
+	return rows[:min(limit, len(rows))], nil
 }
 
 // A Specimen is a document as it lies there, before it is erased.

@@ -49,7 +49,7 @@ func (r *Redaction) version(col *Collection, w *was) *job {
 	}
 	doc.RetainUntil = w.row.RetainUntil.Time()
 	meta := w.meta
-	meta.Redacted = true
+	meta.Redacted, meta.Stripped = true, false
 	j := &job{doc: doc, owners: owners, mentions: r.others(w.row.Mentions), by: by, was: &meta}
 	rand.Read(j.digest[:]) // nothing that is ingested is this
 	return j

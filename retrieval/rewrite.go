@@ -98,6 +98,11 @@ func (s *Service) rewriteIn(ctx context.Context, t consent.TenantID, c Collectio
 			return err
 		}
 		j.result, j.lookup, j.old = &DocResult{ID: j.doc.ID}, opened[i].row.Lookup, &opened[i].row
+		if j.was.Stripped {
+			if err := j.strip(opened[i].bodies); err != nil {
+				return err
+			}
+		}
 		jobs = append(jobs, j)
 	}
 	if jobs, err = in.permitted(ctx, head, jobs); err != nil {

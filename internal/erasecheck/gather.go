@@ -63,7 +63,7 @@ type before struct {
 
 // Gather implements erasure.Checker.
 func (c *Checker) Gather(ctx context.Context, o erasure.Order) (erasure.Gathered, error) {
-	m := &material{Collections: map[retrieval.CollectionID]*sample{}}
+	m := &material{Collections: map[retrieval.CollectionID]*sample{}, Stripping: o.Removal.Vectors}
 	var out erasure.Gathered
 	err := c.Corpus.Gather(ctx, o.Tenant, WhichOf(o), func(s *retrieval.Specimen) error {
 		m.add(s)
@@ -106,6 +106,9 @@ func WhichOf(o erasure.Order) retrieval.Which {
 	}
 	if o.Removal.Expired {
 		w.ExpiredAt = o.At
+	}
+	for _, num := range o.Removal.Versions {
+		w.Versions = append(w.Versions, retrieval.DocNum(num))
 	}
 	return w
 }

@@ -76,7 +76,7 @@ func (c *Checker) kept(ctx context.Context, o erasure.Order, m *material) (k kep
 
 func (k *kept) take(s *retrieval.Specimen, names names, stripping bool) {
 	switch {
-	case s.Meta.Stripped:
+	case s.Meta.Stripped && stripping:
 		k.stripped++
 	case s.Meta.Redacted && !stripping:
 		k.redacted++

@@ -186,6 +186,15 @@ func (c namedCorpus) Resolve(ctx context.Context, t consent.TenantID, s erasure.
 	return consent.Removal{Collection: int64(w.Collection), Lookup: w.Lookup, Source: w.Source}, err
 }
 
+func (c namedCorpus) Withdrawn(ctx context.Context, t consent.TenantID) ([]erasure.Withdrawal, error) {
+	found, err := c.g.Retrieval.Withdrawn(ctx, t)
+	out := make([]erasure.Withdrawal, len(found))
+	for i, w := range found {
+		out[i] = erasure.Withdrawal{Removal: w.Removal, Storage: w.Storage}
+	}
+	return out, err
+}
+
 func (c namedCorpus) Expired(ctx context.Context, t consent.TenantID, now consent.Time) (bool, error) {
 	head, err := c.g.Ledger.Head(ctx, t)
 	if err != nil {

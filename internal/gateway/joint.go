@@ -21,6 +21,10 @@ func (g *Gateway) jointStep() erasure.Step {
 }
 
 func (g *Gateway) keepJoint(ctx context.Context, o erasure.Order) (map[string]uint64, bool, error) {
+	if o.Removal.Vectors {
+		e, err := g.Retrieval.Strip(ctx, o.Tenant, erasecheck.WhichOf(o))
+		return erasedOf(e), false, err
+	}
 	if o.Subject == 0 {
 		return nil, false, nil
 	}
