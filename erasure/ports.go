@@ -74,6 +74,7 @@ type Step struct {
 	Name    string
 	After   []string // steps that must have ended
 	Targets []string
+	Looks   bool // suspected mentions are looked for (Reviewer), once Run has ended
 	Run     func(ctx context.Context, o Order) (deleted map[string]uint64, more bool, err error)
 }
 

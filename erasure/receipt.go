@@ -37,6 +37,7 @@ type Statement struct {
 	MentionsDocuments uint64            `json:"mentions_documents"`
 	RemovedDocuments  uint64            `json:"removed_documents,omitempty"`
 	RedactedDocuments uint64            `json:"redacted_documents,omitempty"` // kept for others, without the person
+	SuspectedMentions uint64            `json:"suspected_mentions,omitempty"` // documents of others that seem to name the person
 	Targets           []StatementTarget `json:"targets"`
 	Probes            []StatementProbe  `json:"probes"`
 	Remains           []string          `json:"remains"`
@@ -111,8 +112,9 @@ func (w *work) statement(origin string, outcome State) Statement {
 		SuppressedAt: j.At.String(), ErasedAt: j.ErasedAt.String(), VerifiedAt: j.VerifiedAt.String(), Deadline: w.row.Due.String(),
 		Documents: j.Gathered.Documents, Passages: j.Gathered.Passages,
 		SharedDocuments: j.Gathered.Shared, MentionsDocuments: j.Gathered.Mentioned,
-		RemovedDocuments: j.Gathered.Documents - min(j.Gathered.Kept, j.Gathered.Documents),
-		Remains:          remainsOfDocuments, NotCovered: notCovered, ClaimDigest: ClaimDigest(claim(w.k, w.row.ID)),
+		SuspectedMentions: j.Gathered.Suspected,
+		RemovedDocuments:  j.Gathered.Documents - min(j.Gathered.Kept, j.Gathered.Documents),
+		Remains:           remainsOfDocuments, NotCovered: notCovered, ClaimDigest: ClaimDigest(claim(w.k, w.row.ID)),
 		Archive: StatementArchive{
 			Holds: "the reason given, how the request was verified and what was decided, sealed under a key of its own",
 			Basis: "accountability: GDPR Art. 5(2) and 17(3)(b), (e); CCPA regulations § 7101", Until: w.row.ArchiveUntil.String(),

@@ -328,6 +328,11 @@ func (w *work) step(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+	if next.Looks {
+		if err := w.look(ctx); err != nil {
+			return err
+		}
+	}
 	w.Deps.Step("erasure.after." + next.Name) // a crash here: the step is repeated and finds nothing
 	w.j.Steps = append(w.j.Steps, next.Name)
 	for i := range w.j.Targets {

@@ -25,8 +25,10 @@ type Deps struct {
 	Checker Checker
 	Vault   Vault
 	Tree    Log
-	Targets []Target
-	Steps   []Step
+	// Reviewer is asked by steps that Look; nil where none does.
+	Reviewer Reviewer
+	Targets  []Target
+	Steps    []Step
 	// Keys returns a tenant's keys; false when unknown.
 	Keys func(consent.TenantID) (Keys, bool)
 	Log  *slog.Logger

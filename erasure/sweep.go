@@ -153,6 +153,9 @@ func (s *Service) forgetEvidence(ctx context.Context, t consent.TenantID, now co
 			}
 			row.Version++
 			row.Archive, row.Key = nil, seal.Ref{}
+			if err := s.forgetSuspects(t, &row); err != nil {
+				return err
+			}
 			if err := s.Store.ChangeErasure(ctx, t, row); err != nil {
 				return err
 			}
@@ -163,4 +166,19 @@ func (s *Service) forgetEvidence(ctx context.Context, t consent.TenantID, now co
 		last := rows[len(rows)-1]
 		p.After = Cursor{last.Created, last.ID}
 	}
+}
+
+// forgetSuspects takes what nobody decided about until then.
+func (s *Service) forgetSuspects(t consent.TenantID, row *consent.ErasureRow) error {
+	k, err := s.keys(t)
+	if err != nil {
+		return err
+	}
+	j, err := openJob(k, t, row)
+	if err != nil || len(j.Suspects) == 0 {
+		return err
+	}
+	j.Suspects = nil
+	row.Sealed, err = j.seal(k, t, row.ID)
+	return err
 }

@@ -73,23 +73,22 @@ func (n Names) In(text string) bool {
 
 // Cut puts RedactionMark in place of every name, and reports whether it did.
 func (n Names) Cut(text string) (string, bool) {
-	var b strings.Builder
-	kept := 0
+	spans := n.spans(text)
+	return blot(text, spans), len(spans) > 0
+}
+
+// spans are where names stand in a text, ascending.
+func (n Names) spans(text string) (out []Span) {
 	for at := 0; at < len(text); {
 		if end, found := n.at(text, at); found {
-			b.WriteString(text[kept:at])
-			b.WriteString(RedactionMark)
-			at, kept = end, end
+			out = append(out, Span{at, end})
+			at = end
 			continue
 		}
 		_, size := utf8.DecodeRuneInString(text[at:])
 		at += size
 	}
-	if kept == 0 {
-		return text, false
-	}
-	b.WriteString(text[kept:])
-	return b.String(), true
+	return out
 }
 
 // at reports whether a name begins at a place in a text, and where it ends.

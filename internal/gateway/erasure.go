@@ -34,7 +34,7 @@ func (g *Gateway) wireErasure() {
 		checker = g.cfg.WrapChecker(checker)
 	}
 	d := erasure.Deps{
-		Ledger: g.Ledger, Store: g.db, Corpus: namedCorpus{g}, Checker: checker, Vault: g.vault, Tree: receiptLog{g.Tree},
+		Ledger: g.Ledger, Store: g.db, Corpus: namedCorpus{g}, Checker: checker, Vault: g.vault, Tree: receiptLog{g.Tree}, Reviewer: reviewer{g},
 		Targets: setup.Targets(), Steps: g.cascade(), Keys: g.vault.ErasureKeys, Log: g.cfg.Log, Step: g.cfg.Step, MassLimit: g.cfg.MassLimit,
 	}
 	if g.cfg.PostgresURL != "" {
@@ -65,8 +65,9 @@ func (g *Gateway) cascade() []erasure.Step {
 	steps := []erasure.Step{
 		g.jointStep(),
 		documents,
+		g.mentionStep(),
 		{Name: "manifests", Targets: []string{erasecheck.Manifests}, Run: g.eraseManifests},
-		{Name: "person_key", After: []string{"documents"}, Targets: []string{erasecheck.Person}, Run: g.erasePersonKey},
+		{Name: "person_key", After: []string{"documents", "mentions"}, Targets: []string{erasecheck.Person}, Run: g.erasePersonKey},
 		{Name: "person_row", After: []string{"person_key"}, Targets: []string{erasecheck.Person, erasecheck.Catalogue}, Run: g.erasePersonRow},
 	}
 	if g.index != nil {

@@ -49,12 +49,16 @@ func (g *Gateway) keepJoint(ctx context.Context, o erasure.Order) (map[string]ui
 // namesOf are the names of an erased person; none when the key that opens them
 // is gone, or is not the one that they had any more.
 func (g *Gateway) namesOf(ctx context.Context, o erasure.Order) (retrieval.Names, error) {
+	who, err := g.identifiersOf(ctx, o)
+	return retrieval.NamesOf(who), err
+}
+
+func (g *Gateway) identifiersOf(ctx context.Context, o erasure.Order) ([]consent.Subject, error) {
 	rows, err := g.db.SubjectsBy(ctx, o.Tenant, []consent.SubjectNum{o.Subject})
 	if err != nil || len(rows) == 0 || rows[0].Key != o.Key {
-		return retrieval.Names{}, err
+		return nil, err
 	}
-	who, err := g.Ledger.Identifiers(ctx, o.Tenant, o.Subject)
-	return retrieval.NamesOf(who), err
+	return g.Ledger.Identifiers(ctx, o.Tenant, o.Subject)
 }
 
 func erasedOf(e retrieval.Erased) map[string]uint64 {

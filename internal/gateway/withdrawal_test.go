@@ -98,6 +98,16 @@ func TestWithdrawalEndsStorageAfterTheGrace(t *testing.T) {
 	if e := sweep(t, g); len(e) != 2 || g.LiveDocuments(t) != 2 {
 		t.Errorf("on day 31 of the second: %d erasures, %d documents", len(e), g.LiveDocuments(t))
 	}
+	// Where one of two is enough, the grace is that of who withdrew last.
+	say(t, g, consent.Revoked, []string{"bob"}, rag, emb)
+	clock.move(29)
+	if e := sweep(t, g); len(e) != 2 {
+		t.Errorf("on day 29 of who withdrew last: %d erasures", len(e))
+	}
+	clock.move(2)
+	if e := sweep(t, g); len(e) != 3 || g.LiveDocuments(t) != 0 {
+		t.Errorf("on day 31 of who withdrew last: %d erasures, %d documents", len(e), g.LiveDocuments(t))
+	}
 }
 
 // A grant that expired is no permission either; a person who asked that use be

@@ -115,6 +115,8 @@ func (a *api) routes() []route {
 		{get, "/v1/erasures", erasures, []string{"state", "limit", "cursor"}, (*call).listErasures},
 		{get, "/v1/erasures/:id", erasures, nil, (*call).getErasure},
 		{get, "/v1/erasures/:id/receipt", erasures, nil, (*call).erasureReceipt},
+		{get, "/v1/erasures/:id/mentions", erasures, nil, (*call).listMentions},
+		{post, "/v1/erasures/:id/mentions/:n", erase, nil, (*call).reviewMention},
 		{post, "/v1/erasures/:id/verify", erase, nil, (*call).verifyErasure},
 		{post, "/v1/erasures/:id/hold", erase, nil, (*call).holdErasure},
 		{post, "/v1/erasures/:id/release", erase, nil, (*call).releaseErasure},
