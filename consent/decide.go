@@ -60,6 +60,7 @@ type Signals struct{ GPC bool }
 type rules struct {
 	policy   *Policy // nil: none is in force
 	registry registry
+	changed  Time // when the newest policy or consent type was entered
 }
 
 // decide is the one place where consent is judged. It is a function of its

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/assent-gateway/assent/internal/seal"
@@ -90,10 +91,20 @@ type Removal struct {
 	Lookup     [32]byte `json:"lookup,omitzero"`
 	Source     [32]byte `json:"source,omitzero"`
 	Expired    bool     `json:"expired,omitempty"` // past retention when the entry was made
+	// Versions are the random numbers of versions of documents, and then all that
+	// it is about; at most MaxVersions. Vectors: of them, the vectors alone.
+	Versions []int64 `json:"versions,omitempty"`
+	Vectors  bool    `json:"vectors,omitempty"`
 }
+
+// MaxVersions is how many versions a Removal may name: its entry must fit the log.
+const MaxVersions = 1000
 
 // covers reports whether a removal is about a document.
 func (r *Removal) covers(d Piece) bool {
+	if len(r.Versions) > 0 {
+		return slices.Contains(r.Versions, d.Version)
+	}
 	named := r.Collection != 0 || r.Source != [32]byte{}
 	return named && !r.Expired && (r.Collection == 0 || r.Collection == d.Collection) &&
 		(r.Lookup == [32]byte{} || r.Lookup == d.Lookup) && (r.Source == [32]byte{} || r.Source == d.Source)
@@ -105,6 +116,7 @@ type Piece struct {
 	Lookup     [32]byte
 	Source     [32]byte
 	DecidedAt  Position
+	Version    int64 // random number; 0: of one that is not stored yet
 }
 
 // removal is a Removal that is not carried out yet. Documents decided later
@@ -126,6 +138,9 @@ type Suppression struct {
 	Jurisdiction Jurisdiction
 	Waits        bool // nothing is deleted before it is approved
 	Once         Once // of the event that asks; committed with the entry
+	// Ended: the documents are to go because nobody permits them, which is judged
+	// again under the head's lock: ErrPermitted unless each has come to that end.
+	Ended []Storage
 	// Job makes the row that is committed with the entry. It is called under
 	// the head's lock, perhaps more than once, and must not call the ledger.
 	Job func(Suppressed) (ErasureRow, error)
@@ -165,6 +180,9 @@ func (l *Ledger) Suppress(ctx context.Context, id TenantID, s Suppression) (Supp
 	var out Suppressed
 	w := &write{subject: s.Subject, alone: true, keyless: true, once: s.Once}
 	w.build = func(now Time, p Position) (Row, any, error) {
+		if err := t.stillEnded(&s, now); err != nil {
+			return Row{}, nil, err
+		}
 		if kind == KindRemoval {
 			plain, err := json.Marshal(s.Removal)
 			if err != nil {
@@ -185,6 +203,22 @@ func (l *Ledger) Suppress(ctx context.Context, id TenantID, s Suppression) (Supp
 		return Suppressed{}, ErrRemembered
 	}
 	return out, w.result.Err
+}
+
+// stillEnded judges anew what a suppression is for.
+func (t *tenant) stillEnded(s *Suppression, now Time) error {
+	want := EndedStorage
+	if s.Removal.Vectors {
+		want = EndedVectors
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for _, d := range s.Ended {
+		if t.end(d, now) < want {
+			return &refusal{ErrPermitted}
+		}
+	}
+	return nil
 }
 
 func whatAAD(t TenantID, p Position) []byte { return append(rowAAD(t, p), " what"...) }

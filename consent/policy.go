@@ -86,6 +86,9 @@ type Policy struct {
 	Purposes     map[string]Purpose   `json:"purposes"`
 	ConsentTypes []PublishedType      `json:"consent_types"`
 	Frameworks   map[string]Framework `json:"frameworks"`
+	// WithdrawalGrace is how long data is kept that no purpose permits any more,
+	// counted from when the last permission ended; see ParseDuration. "": 30 days.
+	WithdrawalGrace string `json:"withdrawal_grace,omitempty"`
 
 	raw    []byte
 	digest string
@@ -124,6 +127,9 @@ func (p *Policy) check() error {
 	}
 	if _, ok := p.Purposes[Embedding]; !ok {
 		return errors.New("purposes: embedding is missing, and without it nothing can be stored")
+	}
+	if _, err := ParseDuration(p.WithdrawalGrace); err != nil {
+		return fmt.Errorf("withdrawal_grace: %w", err)
 	}
 	for name := range p.Purposes {
 		if !ValidPurpose(name) {

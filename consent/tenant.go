@@ -254,13 +254,14 @@ func (t *tenant) applyRules(row Row, plain []byte) error {
 			return fmt.Errorf("%w: a consent type", ErrTampered)
 		}
 		t.rules.registry.publish(pub, row.Position)
+		t.rules.changed = row.RecordedAt
 		return nil
 	}
 	p, err := ParsePolicy(plain)
 	if err != nil {
 		return fmt.Errorf("%w: a policy", ErrTampered)
 	}
-	t.rules.policy = p
+	t.rules.policy, t.rules.changed = p, row.RecordedAt
 	for _, pub := range p.ConsentTypes {
 		t.rules.registry.publish(pub, row.Position)
 	}

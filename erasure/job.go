@@ -29,6 +29,7 @@ type job struct {
 	Steps    []string       `json:"steps,omitempty"` // that ended
 	Targets  []TargetReport `json:"targets"`
 	Probes   []Probe        `json:"probes,omitempty"`
+	Suspects []suspect      `json:"suspects,omitempty"` // that nobody decided about
 	Attempts int            `json:"attempts,omitempty"` // that failed since something last succeeded
 	RetryAt  consent.Time   `json:"retry_at,omitempty"`
 	Resume   State          `json:"resume,omitempty"` // after a hold

@@ -51,9 +51,19 @@ type Corpus interface {
 	Resolve(ctx context.Context, t consent.TenantID, s Scope, d Documents) (consent.Removal, error)
 	// Expired reports whether any document is past its retention.
 	Expired(ctx context.Context, t consent.TenantID, now consent.Time) (bool, error)
+	// Withdrawn says which documents are to go, whole or in part, because what
+	// their people said has ended what they were stored for.
+	Withdrawn(ctx context.Context, t consent.TenantID) ([]Withdrawal, error)
 	// Orphans reports whether there are documents of a person that a
 	// suppression at a position should have taken away.
 	Orphans(ctx context.Context, t consent.TenantID, num consent.SubjectNum, before consent.Position) (bool, error)
+}
+
+// A Withdrawal is documents that are to go, and what the ledger judges of them
+// again when their erasure is entered.
+type Withdrawal struct {
+	Removal consent.Removal
+	Storage []consent.Storage
 }
 
 // A Step is a node of the cascade. Run deletes, and may be called again after
@@ -64,6 +74,7 @@ type Step struct {
 	Name    string
 	After   []string // steps that must have ended
 	Targets []string
+	Looks   bool // suspected mentions are looked for (Reviewer), once Run has ended
 	Run     func(ctx context.Context, o Order) (deleted map[string]uint64, more bool, err error)
 }
 

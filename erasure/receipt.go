@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/assent-gateway/assent/consent"
 )
@@ -34,6 +35,9 @@ type Statement struct {
 	Passages          uint64            `json:"passages"`
 	SharedDocuments   uint64            `json:"shared_documents"`
 	MentionsDocuments uint64            `json:"mentions_documents"`
+	RemovedDocuments  uint64            `json:"removed_documents,omitempty"`
+	RedactedDocuments uint64            `json:"redacted_documents,omitempty"` // kept for others, without the person
+	SuspectedMentions uint64            `json:"suspected_mentions,omitempty"` // documents of others that seem to name the person
 	Targets           []StatementTarget `json:"targets"`
 	Probes            []StatementProbe  `json:"probes"`
 	// NoticeHash is SHA-256 of the event that told recipients to erase.
@@ -84,6 +88,11 @@ var (
 		"training manifests: which rows they held, as keyed tokens that are dropped wherever a copy is checked, and the random number of whom they held",
 		"idempotency records: keyed digests of requests and sealed outcomes without identifiers, for at most 24 hours; of events that came in, a keyed digest of source and id for good",
 	}
+	remainsStripped = "the texts of the documents, sealed anew: another purpose than embedding permits them; no vector, no code and no term of them"
+	// remainsRedacted is for documents that are kept for others.
+	remainsRedacted = "documents of several people, where their collection keeps them for the others: sealed anew under the others' keys alone, " +
+		"without the passages that were said to be by the person or to name them, without those whose text named them and whose vector a client had supplied, " +
+		"and with a mark in place of every identifier of the person; other ways to name them were not looked for"
 	remainsOfDocuments = []string{
 		"the ledger's entry of this erasure: which documents it was about, as keyed digests sealed under a key of the tenant",
 		"rows of ended versions: random numbers and positions",
@@ -107,14 +116,22 @@ func (w *work) statement(origin string, outcome State) Statement {
 		SuppressedAt: j.At.String(), ErasedAt: j.ErasedAt.String(), VerifiedAt: j.VerifiedAt.String(), Deadline: w.row.Due.String(),
 		Documents: j.Gathered.Documents, Passages: j.Gathered.Passages,
 		SharedDocuments: j.Gathered.Shared, MentionsDocuments: j.Gathered.Mentioned,
-		Remains: remainsOfDocuments, NotCovered: notCovered, ClaimDigest: ClaimDigest(claim(w.k, w.row.ID)),
+		SuspectedMentions: j.Gathered.Suspected,
+		RemovedDocuments:  j.Gathered.Documents - min(j.Gathered.Kept, j.Gathered.Documents),
+		Remains:           remainsOfDocuments, NotCovered: notCovered, ClaimDigest: ClaimDigest(claim(w.k, w.row.ID)),
 		Archive: StatementArchive{
 			Holds: "the reason given, how the request was verified and what was decided, sealed under a key of its own",
 			Basis: "accountability: GDPR Art. 5(2) and 17(3)(b), (e); CCPA regulations § 7101", Until: w.row.ArchiveUntil.String(),
 		},
 	}
+	if j.Removal.Vectors {
+		st.Remains = append(slices.Clone(remainsOfDocuments), remainsStripped)
+	}
 	if j.Subject != 0 {
 		st.Remains = remainsOfPerson
+		if st.RedactedDocuments = j.Gathered.Kept; j.Gathered.Kept > 0 {
+			st.Remains = append(slices.Clone(remainsOfPerson), remainsRedacted)
+		}
 	}
 	st.NoticeHash, st.Processors = j.Notice.statement()
 	for _, t := range j.Targets {

@@ -347,6 +347,11 @@ func (w *work) step(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+	if next.Looks {
+		if err := w.look(ctx); err != nil {
+			return err
+		}
+	}
 	w.Deps.Step("erasure.after." + next.Name) // a crash here: the step is repeated and finds nothing
 	return w.keep(ctx, func() {
 		w.j.Steps = append(w.j.Steps, next.Name)
@@ -419,7 +424,10 @@ func (w *work) verify(ctx context.Context) error {
 // take enters findings and probes into the report. What was not looked for, or
 // by a probe that did not find its control, proves nothing.
 func (w *work) take(findings []Finding, probes []Probe) error {
-	w.j.Probes = probes
+	w.j.Probes, w.j.Gathered.Kept = probes, 0
+	for _, f := range findings {
+		w.j.Gathered.Kept += f.Kept
+	}
 	for i := range w.j.Targets {
 		r := &w.j.Targets[i]
 		at := slices.IndexFunc(findings, func(f Finding) bool { return f.Target == r.Name })

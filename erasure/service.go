@@ -27,8 +27,10 @@ type Deps struct {
 	Checker Checker
 	Vault   Vault
 	Tree    Log
-	Targets []Target
-	Steps   []Step
+	// Reviewer is asked by steps that Look; nil where none does.
+	Reviewer Reviewer
+	Targets  []Target
+	Steps    []Step
 	// Keys returns a tenant's keys; false when unknown.
 	Keys func(consent.TenantID) (Keys, bool)
 	Log  *slog.Logger
@@ -183,6 +185,10 @@ func (s *Service) request(ctx context.Context, t consent.TenantID, r Request) (E
 		}
 	case ScopeRetention:
 		j.Removal = consent.Removal{Expired: true}
+	case ScopeWithdrawal:
+		if j.Removal = r.withdrawal.Removal; len(j.Removal.Versions) == 0 {
+			return Erasure{}, &InputError{"scope", "is not one of subject, document, source and collection"}
+		}
 	default:
 		return Erasure{}, &InputError{"scope", "is not one of subject, document, source and collection"}
 	}
@@ -218,7 +224,7 @@ func (s *Service) suppress(ctx context.Context, k Keys, t consent.TenantID, r Re
 	var row consent.ErasureRow
 	wait := r.Scope == ScopeSubject && s.mass(ctx, k, t, r.By)
 	_, err = s.Ledger.Suppress(ctx, t, consent.Suppression{
-		Waits: wait, Once: r.Once,
+		Waits: wait, Once: r.Once, Ended: r.withdrawal.Storage,
 		Subject: r.Subject, Removal: j.Removal, ID: id, Scope: string(r.Scope), Regulation: j.Regulation, Jurisdiction: r.Jurisdiction,
 		Job: func(at consent.Suppressed) (consent.ErasureRow, error) {
 			j := j
@@ -283,7 +289,11 @@ func personName(k Keys, mark consent.SubjectNum, round int) [32]byte {
 
 func removalName(k Keys, s Scope, r *consent.Removal) [32]byte {
 	b := binary.BigEndian.AppendUint64(nil, uint64(r.Collection))
-	return seal.MAC(k.Name, "assent erasure of documents", []byte(s), append(append(b, r.Lookup[:]...), r.Source[:]...))
+	b = append(append(b, r.Lookup[:]...), r.Source[:]...)
+	for _, num := range r.Versions {
+		b = binary.BigEndian.AppendUint64(b, uint64(num))
+	}
+	return seal.MAC(k.Name, "assent erasure of documents", []byte(s), b)
 }
 
 // claim is what shows, to whoever holds it, that a receipt is theirs.

@@ -25,6 +25,9 @@ func (s *Service) Sweep(ctx context.Context, t consent.TenantID) {
 	if err := s.Ledger.ForgetCompleted(ctx, t); err != nil {
 		s.Log.Warn("whose mark it was is forgotten later", "error", err)
 	}
+	if err := s.EndStorage(ctx, t); err != nil {
+		s.Log.Warn("documents that nobody permits any more stay for now", "error", err)
+	}
 	n, err := s.Reconcile(ctx, t)
 	if err == nil {
 		var docs int
@@ -156,6 +159,9 @@ func (s *Service) forgetEvidence(ctx context.Context, t consent.TenantID, now co
 			}
 			row.Version++
 			row.Archive, row.Key = nil, seal.Ref{}
+			if err := s.forgetSuspects(t, &row); err != nil {
+				return err
+			}
 			if err := s.Store.ChangeErasure(ctx, t, row); err != nil {
 				return err
 			}
@@ -170,3 +176,18 @@ func (s *Service) forgetEvidence(ctx context.Context, t consent.TenantID, now co
 
 // Round goes once over a tenant's open erasures, as Run does all the time.
 func (s *Service) Round(ctx context.Context, t consent.TenantID) { s.round(ctx, t) }
+
+// forgetSuspects takes what nobody decided about until then.
+func (s *Service) forgetSuspects(t consent.TenantID, row *consent.ErasureRow) error {
+	k, err := s.keys(t)
+	if err != nil {
+		return err
+	}
+	j, err := openJob(k, t, row)
+	if err != nil || len(j.Suspects) == 0 {
+		return err
+	}
+	j.Suspects = nil
+	row.Sealed, err = j.seal(k, t, row.ID)
+	return err
+}

@@ -117,6 +117,8 @@ type Request struct {
 	By           string // id of the key that asks
 	// Once is of the event that asks, if one does: it is applied once.
 	Once consent.Once
+
+	withdrawal Withdrawal // of ScopeWithdrawal
 }
 
 // Documents names documents as a client does.
@@ -185,8 +187,10 @@ type Order struct {
 type Gathered struct {
 	Documents uint64 `json:"documents"`
 	Passages  uint64 `json:"passages"`
-	Shared    uint64 `json:"shared"`    // of these, documents with another owner
-	Mentioned uint64 `json:"mentioned"` // of these, documents that only mention the person
+	Shared    uint64 `json:"shared"`              // of these, documents with another owner
+	Mentioned uint64 `json:"mentioned"`           // of these, documents that only mention the person
+	Suspected uint64 `json:"suspected,omitempty"` // documents of others that seem to name the person
+	Kept      uint64 `json:"kept,omitempty"`      // of these, documents that live on in another form, as verification found
 }
 
 // A Finding is what verification says of a target.
@@ -196,6 +200,7 @@ type Finding struct {
 	Remaining uint64
 	Method    string // a constant sentence fragment
 	Exception string // why not higher: a constant sentence fragment
+	Kept      uint64 // documents that live on in another form
 }
 
 // A Probe is one way in which was looked.

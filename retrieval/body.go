@@ -2,6 +2,7 @@ package retrieval
 
 import (
 	"math"
+	"slices"
 
 	"github.com/assent-gateway/assent/consent"
 )
@@ -11,13 +12,65 @@ import (
 type Body struct {
 	Text       string
 	Start, End uint32    // bytes in the document's text; both 0 where passages were supplied
-	Vector     []float32 // unit length; nil where the collection has none
+	Vector     []float32 // unit length; nil where it has none, or has none any more
+	By         Attribution
+}
+
+// An Attribution says who wrote a passage (0: nobody says) and who is named in
+// it, by number, ascending.
+type Attribution struct {
+	Author   consent.SubjectNum
+	Mentions []consent.SubjectNum
+}
+
+func (a Attribution) empty() bool { return a.Author == 0 && len(a.Mentions) == 0 }
+
+// of reports whether a passage is by a person or names them, as its ingest said.
+func (a Attribution) of(num consent.SubjectNum) bool {
+	return num != 0 && (a.Author == num || slices.Contains(a.Mentions, num))
+}
+
+// attributedVersion is of bodies that say who wrote them.
+const attributedVersion = 2
+
+func (w *writer) attribution(a Attribution) {
+	w.uint64(uint64(a.Author))
+	w.count(len(a.Mentions), MaxPeople)
+	for i, num := range a.Mentions {
+		if num <= 0 || i > 0 && num <= a.Mentions[i-1] {
+			w.fail()
+		}
+		w.uint64(uint64(num))
+	}
+	if a.Author < 0 {
+		w.fail()
+	}
+}
+
+func (r *reader) attribution() (a Attribution) {
+	a.Author = consent.SubjectNum(r.uint64())
+	for i := range r.count(MaxPeople, 8) {
+		num := consent.SubjectNum(r.uint64())
+		if num <= 0 || i > 0 && num <= a.Mentions[i-1] {
+			r.fail()
+			break
+		}
+		a.Mentions = append(a.Mentions, num)
+	}
+	if a.Author < 0 || a.empty() {
+		r.fail()
+	}
+	return a
 }
 
 // AppendBinary appends b's one encoding; ErrRecord when b does not fit it.
 func (b Body) AppendBinary(dst []byte) ([]byte, error) {
 	w := &writer{b: dst}
-	w.byte(recordVersion)
+	if b.By.empty() {
+		w.byte(recordVersion)
+	} else {
+		w.byte(attributedVersion)
+	}
 	if b.End < b.Start {
 		w.fail()
 	}
@@ -31,13 +84,19 @@ func (b Body) AppendBinary(dst []byte) ([]byte, error) {
 		}
 		w.float(x)
 	}
+	if !b.By.empty() {
+		w.attribution(b.By)
+	}
 	return w.done(dst)
 }
 
 // DecodeBody reads what AppendBinary wrote, whole; else ErrRecord.
 func DecodeBody(b []byte) (Body, error) {
 	r := &reader{b: b}
-	r.version()
+	version := r.byte(attributedVersion)
+	if version < recordVersion {
+		r.fail()
+	}
 	var out Body
 	out.Start, out.End = uint32(r.uint(math.MaxUint32)), uint32(r.uint(math.MaxUint32))
 	if out.End < out.Start {
@@ -49,6 +108,9 @@ func DecodeBody(b []byte) (Body, error) {
 		for i := range out.Vector {
 			out.Vector[i] = r.float()
 		}
+	}
+	if version == attributedVersion {
+		out.By = r.attribution()
 	}
 	if err := r.done(); err != nil {
 		return Body{}, err
@@ -68,6 +130,8 @@ type Provenance struct {
 const (
 	metaSupplied = 1 << iota
 	metaNobody
+	metaRedacted
+	metaStripped
 )
 
 // DocMeta is what a version keeps of its document besides passages. People are
@@ -81,6 +145,8 @@ type DocMeta struct {
 	Provenance Provenance
 	Nobody     bool // attested to be about nobody
 	Supplied   bool // passages were supplied, not cut from a text
+	Redacted   bool // one of its people was erased, and it was kept without them
+	Stripped   bool // kept without vectors, which nobody permits any more: in no index
 }
 
 // AppendBinary appends m's one encoding; ErrRecord when m does not fit it.
@@ -110,6 +176,12 @@ func (m DocMeta) AppendBinary(dst []byte) ([]byte, error) {
 	if m.Nobody {
 		flags |= metaNobody
 	}
+	if m.Redacted {
+		flags |= metaRedacted
+	}
+	if m.Stripped {
+		flags |= metaStripped
+	}
 	w.byte(flags)
 	return w.done(dst)
 }
@@ -136,8 +208,9 @@ func DecodeDocMeta(b []byte) (DocMeta, error) {
 			},
 		},
 	}
-	flags := r.byte(metaSupplied | metaNobody)
+	flags := r.byte(metaSupplied | metaNobody | metaRedacted | metaStripped)
 	m.Supplied, m.Nobody = flags&metaSupplied != 0, flags&metaNobody != 0
+	m.Redacted, m.Stripped = flags&metaRedacted != 0, flags&metaStripped != 0
 	if err := r.done(); err != nil {
 		return DocMeta{}, err
 	}

@@ -36,7 +36,7 @@ func fullHead(t testing.TB) Head {
 	}
 }
 
-func fullBody() Body { return Body{"text ä", 3, 10, []float32{0.6, -0.8}} }
+func fullBody() Body { return Body{Text: "text ä", Start: 3, End: 10, Vector: []float32{0.6, -0.8}} }
 
 func fullMeta(t testing.TB) DocMeta {
 	return DocMeta{
@@ -75,7 +75,9 @@ func codecs(t testing.TB) map[string]codec {
 	}
 	return map[string]codec{
 		"head": head(fullHead(t)), "empty head": head(Head{}), "body": body(fullBody()), "empty body": body(Body{}),
-		"meta": meta(fullMeta(t)), "empty meta": meta(DocMeta{}),
+		"body by somebody":    body(Body{Text: "t", By: Attribution{Author: 7, Mentions: []consent.SubjectNum{3, 9}}}),
+		"body about somebody": body(Body{Text: "t", By: Attribution{Mentions: []consent.SubjectNum{3}}}),
+		"meta":                meta(fullMeta(t)), "empty meta": meta(DocMeta{}),
 	}
 }
 

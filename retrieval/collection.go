@@ -30,7 +30,18 @@ type Spec struct {
 	Jurisdiction      consent.Jurisdiction  `json:"jurisdiction,omitempty"`
 	Filterable        []string              `json:"filterable,omitempty"` // nil: every field (an index outside: none)
 	Keyword           bool                  `json:"keyword,omitempty"`    // an index outside keeps texts, too
+	OnErasure         OnErasure             `json:"on_erasure,omitempty"`
 }
+
+// OnErasure says what becomes of a document of several people when one of them
+// is erased. The numbers are on disk.
+type OnErasure uint8
+
+// The choices. A document whose only owner is erased always goes.
+const (
+	Remove OnErasure = iota // it goes
+	Redact                  // it is kept for the others, without what is the person's
+)
 
 // A Collection is a searchable set of documents in a tenant.
 type Collection struct {
@@ -129,7 +140,7 @@ func (s *Service) putCollection(ctx context.Context, c Caller, name string, spec
 			return col, false, false, ErrConflict
 		}
 		col.Spec = spec
-		if col.Rule() != old.Rule() && !c.may(MayChangeRules) {
+		if (col.Rule() != old.Rule() || col.Spec.OnErasure != old.Spec.OnErasure) && !c.may(MayChangeRules) {
 			return *old, false, false, ErrForbidden
 		}
 		_, was = sh.get(col.ID)

@@ -120,7 +120,9 @@ func (in *intake) confirm(ctx context.Context, head consent.Head, jobs []*job, r
 			in.refuse(j, decisions[i])
 			continue
 		}
-		j.row.DecidedAt = head.Position
+		if j.row.DecidedAt = head.Position; j.was != nil && j.was.Stripped {
+			j.row.DecidedAt = j.old.DecidedAt // nothing was decided anew
+		}
 		out.Docs = append(out.Docs, j.row)
 		out.Heads = append(out.Heads, j.heads...)
 		out.Bodies = append(out.Bodies, j.bodies...)
@@ -151,6 +153,9 @@ func (in *intake) judge(ctx context.Context, head consent.Head, jobs []*job) ([]
 		return nil, err
 	}
 	for i, j := range jobs {
+		if j.was != nil && j.was.Stripped {
+			decisions[i] = consent.Decision{Allowed: true} // less of it is kept, and nothing is embedded
+		}
 		began := consent.Piece{Collection: int64(in.col.ID), Lookup: j.lookup, Source: j.row.Source, DecidedAt: in.began}
 		if decisions[i].Allowed && in.Ledger.Condemned(in.caller.Tenant, began) {
 			decisions[i] = consent.Decision{Reason: consent.ReasonSuppressed}

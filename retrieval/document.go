@@ -36,9 +36,15 @@ type Document struct {
 
 // A Passage is supplied as it is to be returned. Vector is optional: all
 // passages of a collection have one, or none has.
+//
+// Author wrote it, and Mentions are named in it, where the ingest says so: each
+// is among the document's owners or mentions. When one of them is erased and
+// the document is kept without them, the passage goes.
 type Passage struct {
-	Text   string
-	Vector []float32
+	Text     string
+	Vector   []float32
+	Author   consent.Subject // zero: nobody says
+	Mentions []consent.Subject
 }
 
 // A Submission is a document to ingest, or why it could not be read: then ID

@@ -1,6 +1,7 @@
 package retrieval
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -11,7 +12,7 @@ import (
 
 // pieceOf is a document as an erasure's entry knows it.
 func pieceOf(r *DocRow) consent.Piece {
-	return consent.Piece{Collection: int64(r.Collection), Lookup: r.Lookup, Source: r.Source, DecidedAt: r.DecidedAt}
+	return consent.Piece{Collection: int64(r.Collection), Lookup: r.Lookup, Source: r.Source, DecidedAt: r.DecidedAt, Version: int64(r.Num)}
 }
 
 // Erased counts what one call of Erase took away.
@@ -61,7 +62,7 @@ func (s *Service) retire(ctx context.Context, t consent.TenantID, w Which) (reti
 	// committed is in the index, or not yet committed.
 	sh.intake.Lock()
 	defer sh.intake.Unlock()
-	rows, err := s.Condemning.Condemned(ctx, t, w, eraseBatch)
+	rows, err := s.condemned(ctx, t, w, eraseBatch)
 	if err != nil {
 		return nil, false, err
 	}
@@ -108,6 +109,21 @@ func byCollection(rows []DocRow) map[CollectionID][]DocNum {
 	return out
 }
 
+// condemned returns at most limit live versions that w selects, in the order of
+// their ingest.
+func (s *Service) condemned(ctx context.Context, t consent.TenantID, w Which, limit int) ([]DocRow, error) {
+	if len(w.Versions) == 0 {
+		return s.Condemning.Condemned(ctx, t, w, limit)
+	}
+	rows, err := s.Catalogue.Docs(ctx, t, w.Versions)
+	if err != nil {
+		return nil, err
+	}
+	rows = slices.DeleteFunc(rows, func(r DocRow) bool { return r.DecidedAt >= w.Before || r.From <= w.After })
+	slices.SortFunc(rows, func(a, b DocRow) int { return cmp.Compare(a.From, b.From) })
+	return rows[:min(limit, len(rows))], nil
+}
+
 // A Specimen is a document as it lies there, before it is erased.
 type Specimen struct {
 	Row      DocRow
@@ -135,7 +151,7 @@ const gatherBatch = 200
 // far as it opens. It changes nothing.
 func (s *Service) Gather(ctx context.Context, t consent.TenantID, w Which, f func(*Specimen) error) error {
 	for {
-		rows, err := s.Condemning.Condemned(ctx, t, w, gatherBatch)
+		rows, err := s.condemned(ctx, t, w, gatherBatch)
 		if err != nil {
 			return err
 		}
@@ -199,7 +215,10 @@ func (s *Service) specimens(ctx context.Context, t consent.TenantID, rows []DocR
 				continue
 			}
 			if o != nil {
-				h, headErr := s.openHead(t, o, PartRow{p.Ref, p.SealedHead})
+				h, headErr := Head{}, error(nil)
+				if !o.meta.Stripped {
+					h, headErr = s.openHead(t, o, PartRow{p.Ref, p.SealedHead})
+				}
 				b, bodyErr := s.openBody(t, o, PartRow{p.Ref, p.SealedBody})
 				if headErr == nil && bodyErr == nil {
 					p.Head, p.Body, p.Opened = h, b, true

@@ -131,6 +131,7 @@ type job struct {
 	digest    [32]byte
 	owners    []consent.SubjectNum
 	mentions  []consent.SubjectNum
+	by        []Attribution  // of supplied passages, in their order; nil: none
 	known     consent.People // as far as people are known already
 	old       *DocRow        // the live version it replaces
 	newOwners bool           // it changes owners or mentions of the old one
@@ -138,7 +139,8 @@ type job struct {
 	heads     []PartRow
 	bodies    []PartRow
 	index     []IndexPassage
-	dropped   bool // refused under the locks
+	dropped   bool     // refused under the locks
+	was       *DocMeta // of the version it is made from, where it is no ingest
 }
 
 // intake is one attempt to store one batch without repeated ids.
@@ -292,6 +294,7 @@ func (in *intake) compare(ctx context.Context, jobs []*job, roster *consent.Rost
 		j.digest = in.digest(j.doc)
 		j.owners = rosterNums(roster, j.doc.Owners)
 		j.mentions = rosterNums(roster, j.doc.Mentions)
+		j.by = attributions(roster, j.doc.Passages)
 		j.old, j.dropped, j.newOwners = nil, false, false
 		lookups[i] = j.lookup
 	}
@@ -327,6 +330,23 @@ func (in *intake) compare(ctx context.Context, jobs []*job, roster *consent.Rost
 		}
 	}
 	return changed, nil
+}
+
+// attributions are what passages say of people, by number; nil when none says
+// anything.
+func attributions(r *consent.Roster, passages []Passage) []Attribution {
+	var out []Attribution
+	for i, p := range passages {
+		a := Attribution{Author: r.Num(p.Author), Mentions: rosterNums(r, p.Mentions)}
+		if a.empty() {
+			continue
+		}
+		if out == nil {
+			out = make([]Attribution, len(passages))
+		}
+		out[i] = a
+	}
+	return out
 }
 
 func rosterNums(r *consent.Roster, who []consent.Subject) []consent.SubjectNum {

@@ -91,6 +91,7 @@ type decoded struct {
 	col      CollectionID
 	passages []IndexPassage // none: it does not open
 	gone     bool           // because its key is gone
+	stripped bool           // it opens, and has no vectors: it is in no index
 }
 
 func (l *loader) run(ctx context.Context) error {
@@ -162,6 +163,10 @@ func (s *Service) decode(ctx context.Context, t consent.TenantID, st stored) (de
 		}
 		return d, err
 	}
+	if o.meta.Stripped {
+		d.stripped = true
+		return d, nil
+	}
 	var passages []IndexPassage
 	for _, part := range st.heads {
 		h, err := s.openHead(t, o, part)
@@ -191,6 +196,9 @@ func (l *loader) fill(ctx context.Context, in <-chan decoded) error {
 		case d.gone:
 			l.out.Dropped++
 			l.gone = append(l.gone, d.doc)
+			continue
+		case d.stripped:
+			l.out.Documents++
 			continue
 		case len(d.passages) == 0:
 			l.out.Damaged++

@@ -248,6 +248,9 @@ func (s *Service) Known(ctx context.Context, c CollectionID, refs []PassageRef) 
 		if err != nil {
 			continue
 		}
+		if b.Vector == nil {
+			continue // it is in no index
+		}
 		memoOf(ctx).keep(o, ref, &b)
 		out[i] = IndexPassage{
 			Head:   Head{Ref: ref, DocID: o.meta.ID, Personal: !o.meta.Nobody, Visibility: o.meta.Visibility, Values: o.meta.Metadata},

@@ -240,6 +240,8 @@ type Which struct {
 	Collection CollectionID
 	Lookup     [32]byte
 	Source     [32]byte
+	// Versions, when there are any, are all that is selected; no store sees them.
+	Versions []DocNum
 }
 
 // Records keeps the record keys of documents in the vault.

@@ -60,11 +60,22 @@ func (d *Document) check(c Caller, now time.Time) error {
 		if (p.Vector == nil) != (d.Passages[0].Vector == nil) {
 			return Invalid(indexed("passages", i)+".vector", "is there for some passages and not for others")
 		}
+		if !d.among(p.Author) {
+			return Invalid(indexed("passages", i)+".author", "is not among the document's owners and mentions")
+		}
+		if slices.ContainsFunc(p.Mentions, func(m consent.Subject) bool { return !d.among(m) }) {
+			return Invalid(indexed("passages", i)+".mentions", "are not among the document's owners and mentions")
+		}
 		if len(p.Vector) > MaxDimensions {
 			return Invalid(indexed("passages", i)+".vector", "has more than 4096 dimensions")
 		}
 	}
 	return nil
+}
+
+// among reports whether a person is one of the document's, or nobody.
+func (d *Document) among(who consent.Subject) bool {
+	return who.IsZero() || slices.Contains(d.Owners, who) || slices.Contains(d.Mentions, who)
 }
 
 func checkText(field, s string) error {
@@ -222,6 +233,7 @@ type part struct {
 	text   string
 	span   Span // zero where passages were supplied
 	vector []float32
+	by     Attribution
 }
 
 // prepare chunks, embeds and analyses. Documents that do not fit the
@@ -235,6 +247,9 @@ func (in *intake) prepare(ctx context.Context, jobs []*job) ([]*job, error) {
 		if err != nil {
 			j.result.invalid(err)
 			continue
+		}
+		for n := range min(len(ps), len(j.by)) {
+			ps[n].by = j.by[n]
 		}
 		kept, parts = append(kept, j), append(parts, ps)
 		for _, p := range ps {
@@ -388,7 +403,7 @@ func (in *intake) build(j *job, parts []part, terms seal.Key) error {
 	}
 	j.bodies = make([]PartRow, len(parts))
 	for n, p := range parts {
-		b := Body{Text: p.text, Start: uint32(p.span.Start), End: uint32(p.span.End), Vector: p.vector}
+		b := Body{Text: p.text, Start: uint32(p.span.Start), End: uint32(p.span.End), Vector: p.vector, By: p.by}
 		plain, err := b.AppendBinary(nil)
 		if err != nil {
 			return err
@@ -443,6 +458,12 @@ func (in *intake) digest(d *Document) [32]byte {
 			vector = binary.LittleEndian.AppendUint32(vector, math.Float32bits(x))
 		}
 		parts = append(parts, []byte("p"+p.Text), vector)
+		if !p.Author.IsZero() {
+			parts = append(parts, []byte("a"+p.Author.Reveal()))
+		}
+		for _, m := range p.Mentions {
+			parts = append(parts, []byte("n"+m.Reveal()))
+		}
 	}
 	return seal.MAC(in.keys.Catalogue, "assent content", parts...)
 }

@@ -73,6 +73,10 @@ func (in *intake) close(j *job, key seal.Key) error {
 		Source: j.doc.Source, Nobody: j.doc.Nobody, Supplied: len(j.doc.Passages) > 0,
 		Provenance: Provenance{Writer: in.caller.KeyID, At: in.at, Batch: in.batch, Embedder: in.col.Embedder},
 	}
+	if j.was != nil { // written once
+		meta.Provenance, meta.Redacted, meta.Stripped = j.was.Provenance, j.was.Redacted, j.was.Stripped
+		meta.Supplied = j.was.Supplied
+	}
 	plain, err := meta.AppendBinary(nil)
 	if err != nil {
 		return err
@@ -85,7 +89,10 @@ func (in *intake) close(j *job, key seal.Key) error {
 			return err
 		}
 		j.heads[n] = PartRow{Ref: h.Ref, Sealed: seal.Seal(key, plain, partAAD(partHead, t, c, h.Ref))}
-		j.bodies[n].Sealed = seal.Seal(key, j.bodies[n].Sealed, partAAD(partBody, t, c, h.Ref))
+	}
+	for n := range j.bodies {
+		b := &j.bodies[n]
+		b.Sealed = seal.Seal(key, b.Sealed, partAAD(partBody, t, c, b.Ref))
 	}
 	return nil
 }

@@ -242,7 +242,7 @@ func (s *Service) openCame(ctx context.Context, t consent.TenantID, came []store
 			if err != nil {
 				return err
 			}
-			if len(d.passages) == 0 && !d.gone { // gone: ended meanwhile, which the next reading says
+			if len(d.passages) == 0 && !d.gone && !d.stripped { // gone: ended meanwhile, which the next reading says
 				damaged++
 			}
 			changes[d.col].Add = append(changes[d.col].Add, d.passages...)

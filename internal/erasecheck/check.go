@@ -89,6 +89,8 @@ type Rows interface {
 // Corpus gives documents as they lie there.
 type Corpus interface {
 	Gather(ctx context.Context, t consent.TenantID, w retrieval.Which, f func(*retrieval.Specimen) error) error
+	// Living gives the live versions with some keyed lookups.
+	Living(ctx context.Context, t consent.TenantID, c retrieval.CollectionID, lookups [][32]byte) ([]retrieval.Specimen, error)
 }
 
 // People are rows of people.
@@ -271,6 +273,13 @@ func (c *Checker) Check(ctx context.Context, o erasure.Order) ([]erasure.Finding
 	}
 	r.probe("records tried with keys that are left", uint64(len(m.Boxes)), tried, opened, tried > 0)
 
+	k, err := c.kept(ctx, o, m)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(m.Joint) > 0 {
+		r.probe("documents kept in another form: opened and read", uint64(len(m.Joint)), k.passages, k.found, k.control)
+	}
 	hits, err := c.files(ctx, o, m, r)
 	if err != nil {
 		return nil, nil, err
@@ -286,13 +295,14 @@ func (c *Checker) Check(ctx context.Context, o erasure.Order) ([]erasure.Finding
 		copyWhy = c.keyWhy()
 	}
 	r.find(Manifests, uint64(copies), copyLevel, "manifests that hold the person, or any of the documents, asked for by number, their files' keys and files each looked for", copyWhy)
-	c.judge(r, m, counts{rows: uint64(linked+traces) + hits + opened, linked: uint64(linked), index: uint64(inIndex), held: uint64(held), named: named}, level)
+	c.judge(r, m, counts{rows: uint64(linked+traces) + hits + opened + k.found, kept: k.redacted + k.stripped, linked: uint64(linked), index: uint64(inIndex), held: uint64(held), named: named}, level)
 	return r.findings, r.probes, nil
 }
 
 // counts are what probes found.
 type counts struct {
 	rows, linked, index, held uint64
+	kept                      uint64 // documents, in another form
 	named                     bool
 }
 
@@ -308,6 +318,7 @@ func (c *Checker) judge(r *report, m *material, n counts, level erasure.Level) {
 		}
 	}
 	r.find(Catalogue, n.rows, of, how, why)
+	r.findings[len(r.findings)-1].Kept = n.kept
 	switch c.Index {
 	case InMemory:
 		r.find(Index, n.index, erasure.Purged, "asked below every permit: by number, by nearest neighbour, by term, and the memory of freed slots", "")

@@ -37,6 +37,9 @@ type material struct {
 	Boxes       []box    // some records whole, to be tried with keys that are left
 	Lookup      [32]byte // of the person
 	Copies      []Copy   // of manifests that hold the person, or any of the documents
+	Joint       []joint  // documents that may be kept in another form
+	Names       []string // of the person
+	Stripping   bool     // documents are kept, without vectors
 	LeftOut     uint64   // clear forms that stood in files before
 	Before      before
 }
@@ -60,10 +63,11 @@ type before struct {
 
 // Gather implements erasure.Checker.
 func (c *Checker) Gather(ctx context.Context, o erasure.Order) (erasure.Gathered, error) {
-	m := &material{Collections: map[retrieval.CollectionID]*sample{}}
+	m := &material{Collections: map[retrieval.CollectionID]*sample{}, Stripping: o.Removal.Vectors}
 	var out erasure.Gathered
 	err := c.Corpus.Gather(ctx, o.Tenant, WhichOf(o), func(s *retrieval.Specimen) error {
 		m.add(s)
+		m.addJoint(&s.Row)
 		out.Documents++
 		out.Passages += uint64(s.Row.Passages)
 		owns := false
@@ -107,6 +111,9 @@ func WhichOf(o erasure.Order) retrieval.Which {
 	}
 	if o.Removal.Expired {
 		w.ExpiredAt = o.At
+	}
+	for _, num := range o.Removal.Versions {
+		w.Versions = append(w.Versions, retrieval.DocNum(num))
 	}
 	return w
 }
@@ -246,6 +253,7 @@ func (c *Checker) addPerson(ctx context.Context, o erasure.Order, m *material) e
 	if err != nil {
 		return err
 	}
+	m.addNames(names)
 	for _, name := range names {
 		m.clear(name.Reveal(), minNeedle)
 	}

@@ -35,7 +35,7 @@ func (g *Gateway) wireErasure() {
 		checker = g.cfg.WrapChecker(checker)
 	}
 	d := erasure.Deps{
-		Ledger: g.Ledger, Store: g.db, Corpus: namedCorpus{g}, Checker: checker, Vault: g.vault, Tree: receiptLog{g.Tree},
+		Ledger: g.Ledger, Store: g.db, Corpus: namedCorpus{g}, Checker: checker, Vault: g.vault, Tree: receiptLog{g.Tree}, Reviewer: reviewer{g},
 		Targets: setup.Targets(), Steps: g.cascade(), Keys: g.vault.ErasureKeys, Log: g.cfg.Log, Step: g.cfg.Step, MassLimit: g.cfg.MassLimit,
 		Recipients: recipients{g}, AnswerWithin: g.cfg.ProcessorsWithin, Late: g.cfg.Telemetry.Late,
 	}
@@ -65,13 +65,15 @@ func (g *Gateway) cascade() []erasure.Step {
 	// Which documents, while their rows say so: manifests are looked at when no
 	// build can read them any more.
 	resolve := erasure.Step{Name: "resolve", Targets: []string{erasecheck.Manifests}, Run: g.resolveDocuments}
-	documents := erasure.Step{Name: "documents", After: []string{"resolve"}, Targets: []string{erasecheck.Catalogue, erasecheck.Index, erasecheck.RecordKeys}, Run: g.eraseDocuments}
+	documents := erasure.Step{Name: "documents", After: []string{"resolve", "joint"}, Targets: []string{erasecheck.Catalogue, erasecheck.Index, erasecheck.RecordKeys}, Run: g.eraseDocuments}
 	last := []string{"documents", "person_row", "manifests"}
 	steps := []erasure.Step{
 		resolve,
+		g.jointStep(),
 		documents,
+		g.mentionStep(),
 		{Name: "manifests", After: []string{"documents"}, Targets: []string{erasecheck.Manifests}, Run: g.eraseManifests},
-		{Name: "person_key", After: []string{"documents"}, Targets: []string{erasecheck.Person}, Run: g.erasePersonKey},
+		{Name: "person_key", After: []string{"documents", "mentions"}, Targets: []string{erasecheck.Person}, Run: g.erasePersonKey},
 		{Name: "person_row", After: []string{"person_key"}, Targets: []string{erasecheck.Person, erasecheck.Catalogue}, Run: g.erasePersonRow},
 	}
 	if g.index != nil {
@@ -261,6 +263,15 @@ func (c namedCorpus) Resolve(ctx context.Context, t consent.TenantID, s erasure.
 	}
 	w, err := c.g.Retrieval.Named(ctx, t, d.Collection, d.Document, d.Source)
 	return consent.Removal{Collection: int64(w.Collection), Lookup: w.Lookup, Source: w.Source}, err
+}
+
+func (c namedCorpus) Withdrawn(ctx context.Context, t consent.TenantID) ([]erasure.Withdrawal, error) {
+	found, err := c.g.Retrieval.Withdrawn(ctx, t)
+	out := make([]erasure.Withdrawal, len(found))
+	for i, w := range found {
+		out[i] = erasure.Withdrawal{Removal: w.Removal, Storage: w.Storage}
+	}
+	return out, err
 }
 
 func (c namedCorpus) Expired(ctx context.Context, t consent.TenantID, now consent.Time) (bool, error) {

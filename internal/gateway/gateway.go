@@ -129,6 +129,9 @@ type Config struct {
 	// ProcessorsWithin is erasure.Deps.AnswerWithin; DeliveryLease, for tests, that
 	// of what delivers events.
 	ProcessorsWithin, DeliveryLease time.Duration
+	// RedactPatience is for how long an erasure waits for an embedder before it
+	// removes what it was to keep for others; 0: an hour.
+	RedactPatience time.Duration
 	// ErasuresByHand leaves erasures to whoever calls Erasure.Carry.
 	ErasuresByHand bool
 

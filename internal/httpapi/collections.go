@@ -17,6 +17,7 @@ type collectionIn struct {
 	Jurisdiction      string   `json:"jurisdiction"`
 	Keyword           *bool    `json:"keyword"` // for an index outside; the embedded one always has keywords
 	Filterable        []string `json:"filterable"`
+	OnErasure         string   `json:"on_erasure"`
 }
 
 func (in *collectionIn) spec() (s retrieval.Spec, err error) {
@@ -47,6 +48,13 @@ func (in *collectionIn) spec() (s retrieval.Spec, err error) {
 	default:
 		return s, invalid("mentions", "is neither refusal_blocks nor must_permit")
 	}
+	switch in.OnErasure {
+	case "", erasureRemoves:
+	case erasureRedacts:
+		s.OnErasure = retrieval.Redact
+	default:
+		return s, invalid("on_erasure", "is neither remove nor redact")
+	}
 	s.Filterable, s.Keyword = in.Filterable, in.Keyword != nil && *in.Keyword
 	s.Jurisdiction, err = jurisdictionField(in.Jurisdiction)
 	return s, err
@@ -55,6 +63,8 @@ func (in *collectionIn) spec() (s retrieval.Spec, err error) {
 const (
 	jointAll, jointAny          = "all_owners", "any_owner"
 	mentionsBlock, mentionsMust = "refusal_blocks", "must_permit"
+
+	erasureRemoves, erasureRedacts = "remove", "redact"
 )
 
 // collectionOut is a collection as it is set up, and what it was built with
@@ -68,6 +78,7 @@ type collectionOut struct {
 	Jurisdiction      string                 `json:"jurisdiction,omitempty"`
 	Keyword           bool                   `json:"keyword"`
 	Filterable        *[]string              `json:"filterable,omitzero"`
+	OnErasure         string                 `json:"on_erasure"`
 	Embedder          *retrieval.EmbedderPin `json:"embedder,omitempty"`
 	Analyser          string                 `json:"analyser,omitempty"`
 }
@@ -78,6 +89,10 @@ func (c *call) collectionOf(name string, s retrieval.Spec) collectionOut {
 	out := collectionOut{
 		Name: name, Dimensions: s.Dimensions, DefaultVisibility: "private", Joint: jointAll, Mentions: mentionsBlock,
 		Jurisdiction: string(s.Jurisdiction), Keyword: s.Keyword || c.Retrieval.Outside == nil, Filterable: listed(s.Filterable),
+		OnErasure: erasureRemoves,
+	}
+	if s.OnErasure == retrieval.Redact {
+		out.OnErasure = erasureRedacts
 	}
 	if s.DefaultVisibility == retrieval.TenantWide {
 		out.DefaultVisibility = "tenant"

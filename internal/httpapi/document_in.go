@@ -93,6 +93,9 @@ type documentIn struct {
 type passageIn struct {
 	Text   string         `json:"text"`
 	Vector jsontext.Value `json:"vector"`
+	// Who wrote it, and who is named in it: of the document's owners and mentions.
+	Author   string   `json:"author"`
+	Mentions []string `json:"mentions"`
 }
 
 type visibilityIn struct {
@@ -132,7 +135,16 @@ func (in *documentIn) document() (doc retrieval.Document, err error) {
 		if err != nil {
 			return doc, err
 		}
-		doc.Passages = append(doc.Passages, retrieval.Passage{Text: p.Text, Vector: v})
+		out := retrieval.Passage{Text: p.Text, Vector: v}
+		if p.Author != "" {
+			if out.Author, err = consent.ParseSubject(p.Author); err != nil {
+				return doc, invalid("passages["+strconv.Itoa(i)+"].author", notSubject)
+			}
+		}
+		if out.Mentions, err = subjects("passages["+strconv.Itoa(i)+"].mentions", p.Mentions); err != nil {
+			return doc, err
+		}
+		doc.Passages = append(doc.Passages, out)
 	}
 	if in.Visibility != nil {
 		if doc.Visibility, err = in.Visibility.visibility(); err != nil {

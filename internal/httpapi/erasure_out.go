@@ -28,6 +28,8 @@ type erasureOut struct {
 	DaysLeft       int              `json:"days_left"`
 	Documents      uint64           `json:"documents"`
 	Passages       uint64           `json:"passages"`
+	Redacted       uint64           `json:"redacted_documents,omitzero"` // of these, kept in another form, as verification found
+	Suspected      uint64           `json:"suspected_mentions,omitzero"`
 	Attempts       int              `json:"attempts,omitzero"` // that failed in a row
 	Targets        []targetOut      `json:"targets"`
 	Probes         []probeOut       `json:"probes"`
@@ -68,6 +70,7 @@ func erasureOf(e *erasure.Erasure) erasureOut {
 		ID: e.ID, Scope: string(e.Scope), State: e.State.String(), Level: e.Level.String(), LedgerPosition: e.Position,
 		CreatedAt: e.Created.String(), Deadline: e.Deadline.String(), DaysLeft: e.DaysLeft(),
 		Documents: e.Gathered.Documents, Passages: e.Gathered.Passages, Attempts: e.Attempts,
+		Redacted: e.Gathered.Kept, Suspected: e.Gathered.Suspected,
 		Targets: make([]targetOut, len(e.Targets)), Probes: make([]probeOut, len(e.Probes)), Processors: make([]answerOut, len(e.Processors)),
 	}
 	for i, t := range e.Targets {

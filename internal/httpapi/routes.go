@@ -123,6 +123,8 @@ func (a *api) routes() []route {
 		{get, "/v1/erasures/:id", erasures, nil, (*call).getErasure},
 		{get, "/v1/erasures/:id/receipt", erasures, nil, (*call).erasureReceipt},
 		{post, "/v1/erasures/:id/acknowledgements", holders, nil, (*call).acknowledge},
+		{get, "/v1/erasures/:id/mentions", erasures, nil, (*call).listMentions},
+		{post, "/v1/erasures/:id/mentions/:n", erase, nil, (*call).reviewMention},
 		{post, "/v1/erasures/:id/verify", erase, nil, (*call).verifyErasure},
 		{post, "/v1/erasures/:id/hold", erase, nil, (*call).holdErasure},
 		{post, "/v1/erasures/:id/release", erase, nil, (*call).releaseErasure},

@@ -44,6 +44,9 @@ type ErasureStatement struct {
 	Passages          uint64             `json:"passages"`
 	SharedDocuments   uint64             `json:"shared_documents"`
 	MentionsDocuments uint64             `json:"mentions_documents"`
+	RemovedDocuments  uint64             `json:"removed_documents,omitempty"`
+	RedactedDocuments uint64             `json:"redacted_documents,omitempty"`
+	SuspectedMentions uint64             `json:"suspected_mentions,omitempty"`
 	Targets           []ErasureTarget    `json:"targets"`
 	Probes            []ErasureProbe     `json:"probes"`
 	NoticeHash        string             `json:"notice_sha256,omitempty"`
@@ -310,6 +313,12 @@ func ExplainErasure(r ErasureReceipt) string {
 	say("  statement, as entry %d of %d. Nothing of either has changed since.", r.Completed, r.Checkpoint.Size)
 	say("- The operator states: %s, level %s. Suppressed %s, erased %s, verified %s.", s.State, s.Level, s.SuppressedAt, s.ErasedAt, s.VerifiedAt)
 	say("  %d documents with %d passages (%d shared with others, %d only mentioning the person).", s.Documents, s.Passages, s.SharedDocuments, s.MentionsDocuments)
+	if s.RedactedDocuments > 0 {
+		say("  %d of them were kept for others, without the person; %d were removed.", s.RedactedDocuments, s.RemovedDocuments)
+	}
+	if s.SuspectedMentions > 0 {
+		say("  %d documents of others seemed to name the person, and were listed for review.", s.SuspectedMentions)
+	}
 	for _, t := range s.Targets {
 		say("- %s (%s): %s of %s; %d deleted, %d left; %s.", t.Name, t.Kind, t.Level, t.Goal, t.Deleted, t.Remaining, t.Method)
 		if t.Exception != "" {
