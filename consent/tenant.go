@@ -25,20 +25,21 @@ type tenant struct {
 	closed   atomic.Pointer[closure] // nil: open
 	replayed uint64                  // Head.Replayed, as Open found it
 
-	mu       sync.RWMutex
-	applied  Position
-	clock    Time // the newest database clock seen; never goes back
-	recorded Time // of the newest entry
-	rules    rules
-	states   []*state // by ordinal
-	byNum    map[SubjectNum]*state
-	who      map[SubjectNum]subjectRef
-	byLookup map[[32]byte]SubjectNum
-	byMark   map[[32]byte]SubjectNum // by suppression mark: erased people, and further identifiers of others
-	removals map[string]removal      // that are not carried out yet, by the erasure's id
-	waits    map[string]uint8        // erasures of which nothing may be deleted now, by id, and why
-	masks    map[maskKey]*mask
-	notes    map[Kind][]Position // of keys, restores and the vault
+	mu           sync.RWMutex
+	applied      Position
+	clock        Time // the newest database clock seen; never goes back
+	recorded     Time // of the newest entry
+	rules        rules
+	states       []*state // by ordinal
+	byNum        map[SubjectNum]*state
+	who          map[SubjectNum]subjectRef
+	byLookup     map[[32]byte]SubjectNum
+	byMark       map[[32]byte]SubjectNum // by suppression mark: erased people, and further identifiers of others
+	removals     map[string]removal      // that are not carried out yet, by the erasure's id
+	waits        map[string]uint8        // erasures of which nothing may be deleted now, by id, and why
+	suppressions []suppressed            // also those that were lifted, by position
+	masks        map[maskKey]*mask
+	notes        map[Kind][]Position // of keys, restores and the vault
 }
 
 // subjectRef is what is needed to name and to seal for a person.
@@ -176,6 +177,7 @@ func (t *tenant) apply(row Row, body func() ([]byte, error)) error {
 		}
 		s.apply(row, &t.rules.registry)
 		if row.Kind == KindErasure {
+			t.suppressions = append(t.suppressions, suppressed{row.Subject, row.Position})
 			if err := t.applyErasure(row); err != nil {
 				return err
 			}

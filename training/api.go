@@ -130,12 +130,17 @@ func (s *Service) find(ctx context.Context, c Caller, id string) (*build, error)
 	if c.MayPurpose != nil && !c.MayPurpose(b.job.Spec.Purpose) {
 		return nil, ErrNotFound
 	}
-	for _, col := range b.job.Cols {
-		if c.Collections != nil && !slices.Contains(c.Collections, col.Name) {
-			return nil, ErrNotFound
-		}
+	if !b.within(c) {
+		return nil, ErrNotFound
 	}
 	return b, nil
+}
+
+// within reports whether all collections of a manifest are the caller's.
+func (b *build) within(c Caller) bool {
+	return c.Collections == nil || !slices.ContainsFunc(b.job.Cols, func(col Collection) bool {
+		return !slices.Contains(c.Collections, col.Name)
+	})
 }
 
 // ready is find for what is built.

@@ -2,7 +2,6 @@ package training
 
 import (
 	"context"
-	"errors"
 
 	"github.com/assent-gateway/assent/consent"
 )
@@ -55,12 +54,7 @@ func (b *build) status(ctx context.Context) (Checked, error) {
 	if b.row.Holder != b.Files.Holder() {
 		return out, ErrElsewhere
 	}
-	st, err := b.standingNow(ctx, b.t, b.job.Spec.Purpose, b.job.Cols)
-	if errors.Is(err, consent.ErrPurposeUnknown) { // by a newer policy: nobody permits it
-		var head consent.Head
-		head, err = b.Ledger.Head(ctx, b.t)
-		st = &standing{now: head.Now, at: head.Position}
-	}
+	st, err := b.standingOrNone(ctx)
 	if err != nil {
 		return out, err
 	}

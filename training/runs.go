@@ -158,7 +158,7 @@ type Use struct {
 	Purpose    string
 	State      State
 	ExpiresAt  consent.Time
-	Permitted  bool // for the manifest's purpose, at the head
+	Permitted  bool // for the manifest's purpose, at the head; false for who was erased since, and came back
 	Runs       []Run
 	Assessment string // "assessment_required" when a run holds somebody who no longer permits
 }
@@ -169,7 +169,8 @@ const AssessmentRequired = "assessment_required"
 
 // Uses returns the manifests and runs that contain a person, oldest first;
 // none for somebody unknown. The second gate has nothing to judge here: it is
-// the person's own, or an auditor's, question.
+// the person's own, or an auditor's, question. Of manifests over collections
+// that the key is not for it does not tell.
 func (s *Service) Uses(ctx context.Context, c Caller, who consent.Subject) ([]Use, error) {
 	head, err := s.Ledger.Head(ctx, c.Tenant) // a closed ledger tells nothing
 	if err != nil {
@@ -192,6 +193,9 @@ func (s *Service) Uses(ctx context.Context, c Caller, who consent.Subject) ([]Us
 		if err != nil {
 			return nil, err
 		}
+		if !b.within(c) {
+			continue
+		}
 		u := Use{Manifest: row.ID, Purpose: b.job.Spec.Purpose, State: row.State, ExpiresAt: b.job.ExpiresAt}
 		if u.Runs, err = b.runs(ctx); err != nil {
 			return nil, err
@@ -201,6 +205,15 @@ func (s *Service) Uses(ctx context.Context, c Caller, who consent.Subject) ([]Us
 			return nil, err
 		}
 		u.Permitted = a.Decisions[0].Allowed
+		if u.Permitted { // what is new, and perhaps not what was there
+			permit, err := s.Ledger.Permit(ctx, c.Tenant, u.Purpose)
+			if err != nil {
+				return nil, err
+			}
+			permit.Suppressed(b.job.Spec.AtPosition, func(erased consent.SubjectNum) {
+				u.Permitted = u.Permitted && erased != num
+			})
+		}
 		if !u.Permitted && len(u.Runs) > 0 {
 			u.Assessment = AssessmentRequired
 		}
