@@ -143,8 +143,8 @@ func (b *build) choose(ctx context.Context, fkey seal.Key, pins int) error {
 		return err
 	}
 	b.job.Shards, b.job.Phase = m.shards, phaseRender
-	for i := range s.sorter.runs {
-		if err := b.Files.Remove(s.sorter.run(i)); err != nil {
+	for i := range s.runs.n {
+		if err := b.Files.Remove(s.runs.name(i)); err != nil {
 			return err
 		}
 	}

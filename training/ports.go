@@ -133,6 +133,9 @@ type Files interface {
 	// Create begins a file. Nobody sees it before Commit, which makes it
 	// durable, in place of one of the same name.
 	Create(name string, key seal.Key) (File, error)
+	// Scratch is Create for a file that need not outlive a crash: after one it
+	// is absent, or does not open, or is whole.
+	Scratch(name string, key seal.Key) (File, error)
 	// Open reads a file. What is read is authentic up to there; the end comes
 	// only at the end that was written.
 	Open(name string, key seal.Key) (io.ReadCloser, error)

@@ -2,6 +2,8 @@ package sqlite
 
 import (
 	"context"
+	"encoding/json"
+	"slices"
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/training"
@@ -140,9 +142,14 @@ func (db *DB) DropParts(ctx context.Context, t consent.TenantID, id string) erro
 // AddMembers implements training.Lineage.
 func (db *DB) AddMembers(ctx context.Context, t consent.TenantID, id string, who []consent.SubjectNum) error {
 	return db.write(ctx, "record the people of a manifest", func(x *tx) error {
-		for _, num := range who {
-			if _, err := x.change(`INSERT INTO manifest_subjects (tenant, subject, manifest) VALUES (?, ?, ?)
-				ON CONFLICT DO NOTHING`, string(t), int64(num), id); err != nil {
+		// Together: one statement a person was a twentieth of a large build.
+		for some := range slices.Chunk(who, 10_000) {
+			list, err := json.Marshal(some)
+			if err != nil {
+				return err
+			}
+			if _, err := x.change(`INSERT INTO manifest_subjects (tenant, subject, manifest) SELECT ?, value, ? FROM json_each(?)
+				WHERE true ON CONFLICT DO NOTHING`, string(t), id, string(list)); err != nil {
 				return err
 			}
 		}
