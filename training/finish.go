@@ -58,11 +58,7 @@ func (b *build) settle(ctx context.Context, st *standing, fkey seal.Key, parts m
 			clean := true
 			err := b.eachListed(i, parts[i], func(e *entry) error {
 				clean = clean && st.why(e) == ""
-				for _, list := range [][]consent.SubjectNum{e.owners, e.mentions} {
-					for _, num := range list {
-						members[num] = true
-					}
-				}
+				e.people(members)
 				return nil
 			})
 			if err != nil {

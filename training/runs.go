@@ -75,7 +75,7 @@ func (s *Service) Bind(ctx context.Context, c Caller, id string, r Run) (run Run
 	if i := slices.IndexFunc(old, func(o Run) bool { return o.ID == r.ID }); i >= 0 {
 		return b.bound(old[i], r)
 	}
-	status, err := b.status(ctx)
+	status, err := b.standsNow(ctx)
 	if err == nil {
 		err = status.refusal()
 	}

@@ -48,16 +48,11 @@ type verdicts struct {
 // that it has chosen.
 func (b *build) standingNow(ctx context.Context) (*standing, error) {
 	st := &standing{by: map[consent.Jurisdiction]*verdicts{}, since: b.job.Spec.AtPosition, gone: map[consent.SubjectNum]bool{}}
-	for _, c := range b.job.Cols {
-		rules := []consent.Rule{c.Rule}
-		now, there, err := b.Corpus.Rule(ctx, b.t, c.ID)
-		if err != nil {
-			return nil, err
-		}
-		if there && now != c.Rule {
-			rules = append(rules, now)
-		}
-		st.rules = append(st.rules, rules)
+	var err error
+	if st.rules, err = b.rules(ctx); err != nil {
+		return nil, err
+	}
+	for _, rules := range st.rules {
 		for _, r := range rules {
 			if st.by[r.Default] == nil {
 				st.by[r.Default] = &verdicts{of: map[consent.SubjectNum]consent.Verdict{}}
