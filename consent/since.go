@@ -1,5 +1,7 @@
 package consent
 
+import "context"
+
 // suppressed is a suppression that the ledger has folded in.
 type suppressed struct {
 	num SubjectNum
@@ -23,4 +25,44 @@ func (p Permit) Suppressed(after Position, f func(SubjectNum)) {
 			f(all[i].num)
 		}
 	}
+}
+
+// A Leaving is when somebody stopped permitting, for who no longer does.
+type Leaving struct {
+	Position Position // of the newest entry that counts
+	Time     Time     // when what was granted there ended by itself; 0: it did not
+	Erased   bool     // an erasure was entered after a position that was asked about
+}
+
+// Left returns when a person's permission for a purpose, or that for embedding,
+// which every purpose needs, was last changed, and whether they were erased
+// after a position.
+func (l *Ledger) Left(ctx context.Context, id TenantID, num SubjectNum, purpose string, after Position) (Leaving, error) {
+	t, head, err := l.fresh(ctx, id)
+	if err != nil {
+		return Leaving{}, err
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	var out Leaving
+	s := t.byNum[num]
+	if s == nil {
+		return out, nil
+	}
+	if s.suppressed {
+		out.Position, out.Erased = s.suppressedPos, s.suppressedPos > after
+	}
+	for _, name := range []string{purpose, Embedding} {
+		p := s.purposes[name]
+		if p == nil {
+			continue
+		}
+		out.Position = max(out.Position, p.current.position, p.restriction.position)
+		for _, g := range p.grants {
+			if g.until != 0 && g.until <= head.Now {
+				out.Time = max(out.Time, g.until)
+			}
+		}
+	}
+	return out, nil
 }

@@ -122,6 +122,11 @@ type Lineage interface {
 	AddRun(ctx context.Context, t consent.TenantID, r RunRow) (RunRow, bool, error)
 	// RunsOf returns the runs of a manifest by position, then lookup.
 	RunsOf(ctx context.Context, t consent.TenantID, id string) ([]RunRow, error)
+	// AddRunNote records something about a run that is bound; ErrNotFound.
+	// Repeatable. RunNotesOf returns what was recorded about the runs of a
+	// manifest, by position.
+	AddRunNote(ctx context.Context, t consent.TenantID, n RunRow) error
+	RunNotesOf(ctx context.Context, t consent.TenantID, id string) ([]RunRow, error)
 }
 
 // Files keeps the files of manifests, sealed. A name is a path with slashes,

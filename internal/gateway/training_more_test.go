@@ -472,6 +472,68 @@ func TestLineageOfARun(t *testing.T) {
 	}
 }
 
+// A model's digest comes after the run was bound, when somebody may have left
+// already; what is decided about it counts for who had left by then.
+func TestRemedyOfARun(t *testing.T) {
+	g := twoPeople(t, nil)
+	m := manifest(t, g, spec("a"))
+	if _, _, err := g.Training.Bind(t.Context(), trainer, m.ID, training.Run{ID: "r", Pipeline: "p"}); err != nil {
+		t.Fatal(err)
+	}
+	say(t, g, consent.Revoked, []string{"ada"}, trn)
+	model := training.Run{ID: "r", Model: "sha256:" + strings.Repeat("ab", 32)}
+	if _, _, err := g.Training.Bind(t.Context(), trainer, m.ID, model); err != nil {
+		t.Errorf("the digest of a model of a stale manifest: %v", err)
+	}
+	model.Model = "sha256:" + strings.Repeat("cd", 32)
+	if _, _, err := g.Training.Bind(t.Context(), trainer, m.ID, model); !errors.Is(err, training.ErrConflict) {
+		t.Errorf("another model: %v", err)
+	}
+	want := func(what, who, assessment, remedy string) {
+		t.Helper()
+		uses, err := g.Training.Uses(t.Context(), trainer, subject(t, who))
+		if err != nil || len(uses) != 1 || uses[0].Assessment != assessment {
+			t.Errorf("%s, %s: %+v %v", what, who, uses, err)
+			return
+		}
+		if got := uses[0].Runs[0].Remedy; got == nil && remedy != "" || got != nil && (got.Choice != remedy || got.By != "Cy") {
+			t.Errorf("%s, %s: remedy %+v", what, who, got)
+		}
+		if uses[0].Runs[0].Model != "sha256:"+strings.Repeat("ab", 32) {
+			t.Errorf("model %q", uses[0].Runs[0].Model)
+		}
+	}
+	want("before a decision", "ada", training.AssessmentRequired, "")
+	decide := func(choice string, made bool) training.Remedy {
+		t.Helper()
+		r, was, err := g.Training.Decide(t.Context(), trainer, m.ID, "r", training.Remedy{Choice: choice, By: "Cy"})
+		if err != nil || was != made {
+			t.Fatal(was, err)
+		}
+		return r
+	}
+	first := decide("no_action", true)
+	if again := decide("no_action", false); again.Position != first.Position {
+		t.Error("decided again: another entry")
+	}
+	row, ok := g.Entry(t, first.Position)
+	if body := string(row.Sealed); !ok || row.Kind != consent.KindRemedy || !strings.Contains(body, `"remedy":"no_action"`) || strings.Contains(body, "Cy") {
+		t.Errorf("entry: kind %d, %s", row.Kind, body)
+	}
+	want("decided", "ada", training.AssessmentDecided, "no_action")
+	want("decided", "bob", "", "no_action")
+	say(t, g, consent.Revoked, []string{"bob"}, trn) // later than that
+	want("somebody left behind the decision", "bob", training.AssessmentRequired, "no_action")
+	want("somebody left behind the decision", "ada", training.AssessmentDecided, "no_action")
+	decide("retrain", true)
+	want("decided again", "bob", training.AssessmentDecided, "retrain")
+	wantPurged(t, ended(t, g, erase(t, g, "ada").ID))
+	want("erased behind the decision", "ada", training.AssessmentRequired, "retrain")
+	if _, _, err := g.Training.Decide(t.Context(), trainer, m.ID, "other", training.Remedy{Choice: "retrain", By: "Cy"}); !errors.Is(err, training.ErrNotFound) {
+		t.Errorf("of no run: %v", err)
+	}
+}
+
 // People withdraw at the worst moments: behind the writing of the shard that
 // holds them, and behind the last look at all rows. Neither is in the manifest.
 func TestWithdrawalsBetweenTheLooks(t *testing.T) {
