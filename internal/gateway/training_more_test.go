@@ -1,26 +1,22 @@
 package gateway_test
 
 import (
-	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/assent-gateway/assent/consent"
-	"github.com/assent-gateway/assent/eval"
 	"github.com/assent-gateway/assent/internal/gateway"
 	"github.com/assent-gateway/assent/retrieval"
 	"github.com/assent-gateway/assent/training"
@@ -564,115 +560,4 @@ func TestWithdrawalsBetweenTheLooks(t *testing.T) {
 			t.Errorf("it holds %s", r.ID)
 		}
 	}
-}
-
-// Builds beside withdrawals: no manifest holds a row of anyone who was not
-// permitted at the head when it was entered, and each rebuilt is the same or
-// lacks exactly the withheld. ASSENT_MANIFESTS is how many are built.
-func TestBuildsBesideWithdrawals(t *testing.T) {
-	docs, err := eval.LoadDocs(sharedData(t, "irc/dev_docs.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	builds := 10
-	if n := os.Getenv("ASSENT_MANIFESTS"); n != "" {
-		fmt.Sscan(n, &builds)
-	}
-	g := openGateway(t, gateway.Config{Training: gateway.TrainingConfig{ShardRows: 1500}})
-	who := owners(docs)
-	say(t, g, consent.Granted, who, rag, emb, trn)
-	makeCollection(t, g, "irc", retrieval.Spec{})
-	ingest(t, g, "irc", docs)
-	ownersOf := map[string][]string{}
-	for _, d := range docs {
-		ownersOf[d.ID] = d.Owners
-	}
-	rand.New(rand.NewPCG(3, 3)).Shuffle(len(who), func(i, j int) { who[i], who[j] = who[j], who[i] })
-	leaving := who[:len(who)*3/10]
-
-	// One by one they withdraw, and the position of each is noted.
-	left := map[string]consent.Position{}
-	var mu sync.Mutex
-	var built atomic.Int64
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		ct, _ := consent.ParseType(trn)
-		for i, p := range leaving {
-			// Spread over the builds: the next one when as many are built.
-			for built.Load()*int64(len(leaving)) < int64(i)*int64(builds) && built.Load() < int64(builds) {
-				if i%8 != 0 {
-					break // some come in bursts
-				}
-				time.Sleep(time.Millisecond)
-			}
-			out, err := g.Ledger.Record(context.Background(), gateway.DefaultTenant, []consent.Entry{{Subject: subject(t, p), Type: ct, Status: consent.Revoked, Audit: consent.Audit{Source: "test"}}}, consent.Once{})
-			if err != nil || out[0].Err != nil {
-				t.Error(err)
-				return
-			}
-			mu.Lock()
-			left[p] = out[0].Position
-			mu.Unlock()
-		}
-	})
-	var all []training.Manifest
-	withheld := uint64(0)
-	for range builds {
-		s := spec("irc")
-		s.Linkable, s.Formats = true, []string{"jsonl"}
-		all = append(all, manifest(t, g, s))
-		withheld += all[len(all)-1].Withheld
-		built.Add(1)
-	}
-	wg.Wait()
-	rows, same, differ := 0, 0, 0
-	for i, m := range all {
-		// Read past the second gate, which would refuse: what matters here is
-		// what was written.
-		got := g.ManifestRows(t.Context(), m.ID)
-		rows += len(got)
-		if uint64(len(got)) != m.Rows {
-			t.Fatalf("%d rows, it says %d", len(got), m.Rows)
-		}
-		have := map[string]bool{}
-		for _, r := range got {
-			have[r.ID] = true
-			for _, p := range ownersOf[r.ID] {
-				if at := left[p]; at != 0 && at < m.Entry {
-					t.Fatalf("entered at %d, holds a row of somebody who withdrew at %d", m.Entry, at)
-				}
-			}
-		}
-		if i%5 == 0 {
-			s := spec("irc")
-			s.Linkable, s.Formats = true, []string{"jsonl"}
-			s.AtPosition, s.AtCorpus, s.AtCorpusHead = m.LedgerPos, m.CorpusPos, false
-			again := manifest(t, g, s)
-			if again.Digest != m.Digest {
-				t.Fatalf("rebuilt to another digest")
-			}
-			for _, r := range g.ManifestRows(t.Context(), again.ID) {
-				if !have[r.ID] {
-					t.Fatal("a rebuild holds a row that was not there")
-				}
-				delete(have, r.ID)
-			}
-			for id := range have { // what is withheld, and nothing else
-				gone := false
-				for _, p := range ownersOf[id] {
-					gone = gone || left[p] != 0
-				}
-				if !gone {
-					t.Fatal("a rebuild lacks a row that is permitted")
-				}
-			}
-			if len(have) == 0 {
-				same++
-			} else {
-				differ++
-			}
-		}
-	}
-	t.Logf("%d manifests of %d rows, %d people of %d withdrew meanwhile, %d rows withheld; rebuilt: %d the same, %d without the withheld",
-		builds, rows, len(leaving), len(who), withheld, same, differ)
 }
