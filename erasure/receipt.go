@@ -34,6 +34,7 @@ type Statement struct {
 	Passages          uint64            `json:"passages"`
 	SharedDocuments   uint64            `json:"shared_documents"`
 	MentionsDocuments uint64            `json:"mentions_documents"`
+	Lineage           *Lineage          `json:"lineage,omitempty"`
 	Targets           []StatementTarget `json:"targets"`
 	Probes            []StatementProbe  `json:"probes"`
 	Remains           []string          `json:"remains"`
@@ -102,7 +103,7 @@ func (w *work) statement(origin string, outcome State) Statement {
 		State: outcome.String(), Level: j.level().String(), LedgerPosition: w.row.Position,
 		SuppressedAt: j.At.String(), ErasedAt: j.ErasedAt.String(), VerifiedAt: j.VerifiedAt.String(), Deadline: w.row.Due.String(),
 		Documents: j.Gathered.Documents, Passages: j.Gathered.Passages,
-		SharedDocuments: j.Gathered.Shared, MentionsDocuments: j.Gathered.Mentioned,
+		SharedDocuments: j.Gathered.Shared, MentionsDocuments: j.Gathered.Mentioned, Lineage: j.lineageOf(),
 		Remains: remainsOfDocuments, NotCovered: notCovered, ClaimDigest: ClaimDigest(claim(w.k, w.row.ID)),
 		Archive: StatementArchive{
 			Holds: "the reason given, how the request was verified and what was decided, sealed under a key of its own",

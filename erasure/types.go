@@ -179,10 +179,11 @@ type Order struct {
 
 // Gathered counts what an erasure is about, before anything is deleted.
 type Gathered struct {
-	Documents uint64 `json:"documents"`
-	Passages  uint64 `json:"passages"`
-	Shared    uint64 `json:"shared"`    // of these, documents with another owner
-	Mentioned uint64 `json:"mentioned"` // of these, documents that only mention the person
+	Documents uint64  `json:"documents"`
+	Passages  uint64  `json:"passages"`
+	Shared    uint64  `json:"shared"`    // of these, documents with another owner
+	Mentioned uint64  `json:"mentioned"` // of these, documents that only mention the person
+	Lineage   Lineage `json:"lineage,omitzero"`
 }
 
 // A Finding is what verification says of a target.

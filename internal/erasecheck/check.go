@@ -114,6 +114,8 @@ type Copy struct {
 // Copies knows them.
 type Copies interface {
 	CopiesOf(ctx context.Context, t consent.TenantID, num consent.SubjectNum) ([]Copy, error)
+	// Lineage counts those that were finished, and the runs bound to them.
+	Lineage(ctx context.Context, t consent.TenantID, num consent.SubjectNum) (erasure.Lineage, error)
 	// Lying reports whether files of a manifest are on this gateway's disk.
 	Lying(id string) (bool, error)
 }

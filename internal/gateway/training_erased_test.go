@@ -191,3 +191,31 @@ func TestLineageIsOfTheKeysReach(t *testing.T) {
 		}
 	}
 }
+
+// A receipt says how many manifests held the person, and how many runs are
+// bound to them.
+func TestReceiptCountsTheLineage(t *testing.T) {
+	g := twoPeople(t, nil)
+	for i := range 2 {
+		m := manifest(t, g, linkable())
+		for run := range 1 + i {
+			if _, _, err := g.Training.Bind(t.Context(), trainer, m.ID, training.Run{ID: string(rune('a' + run))}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for who, want := range map[string]string{"ada": `"lineage": {
+   "manifests": 2,
+   "runs": 3
+  }`, "nobody": `"lineage": {
+   "manifests": 0,
+   "runs": 0
+  }`} {
+		e := ended(t, g, erase(t, g, who).ID)
+		wantPurged(t, e)
+		receipt, err := g.Erasure.Receipt(t.Context(), gateway.DefaultTenant, e.ID)
+		if err != nil || !strings.Contains(string(receipt), want) {
+			t.Errorf("%s: %s %v", who, receipt, err)
+		}
+	}
+}

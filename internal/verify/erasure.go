@@ -44,12 +44,20 @@ type ErasureStatement struct {
 	Passages          uint64          `json:"passages"`
 	SharedDocuments   uint64          `json:"shared_documents"`
 	MentionsDocuments uint64          `json:"mentions_documents"`
+	Lineage           *ErasureLineage `json:"lineage,omitempty"`
 	Targets           []ErasureTarget `json:"targets"`
 	Probes            []ErasureProbe  `json:"probes"`
 	Remains           []string        `json:"remains"`
 	NotCovered        []string        `json:"not_covered"`
 	Archive           ErasureArchive  `json:"archive"`
 	ClaimDigest       string          `json:"claim_digest"`
+}
+
+// An ErasureLineage counts training manifests that held the person, and the
+// runs bound to them; a receipt about documents, or from before, has none.
+type ErasureLineage struct {
+	Manifests uint64 `json:"manifests"`
+	Runs      uint64 `json:"runs"`
 }
 
 // An ErasureTarget is a store that the erasure reached.
@@ -303,6 +311,9 @@ func ExplainErasure(r ErasureReceipt) string {
 	say("  statement, as entry %d of %d. Nothing of either has changed since.", r.Completed, r.Checkpoint.Size)
 	say("- The operator states: %s, level %s. Suppressed %s, erased %s, verified %s.", s.State, s.Level, s.SuppressedAt, s.ErasedAt, s.VerifiedAt)
 	say("  %d documents with %d passages (%d shared with others, %d only mentioning the person).", s.Documents, s.Passages, s.SharedDocuments, s.MentionsDocuments)
+	if l := s.Lineage; l != nil {
+		say("  %d training manifests held rows of the person; %d training runs are bound to them.", l.Manifests, l.Runs)
+	}
 	for _, t := range s.Targets {
 		say("- %s (%s): %s of %s; %d deleted, %d left; %s.", t.Name, t.Kind, t.Level, t.Goal, t.Deleted, t.Remaining, t.Method)
 		if t.Exception != "" {
@@ -315,6 +326,9 @@ func ExplainErasure(r ErasureReceipt) string {
 	}
 	say("- %s (%s), until %s", s.Archive.Holds, s.Archive.Basis, s.Archive.Until)
 	say("What this does not prove")
+	if l := s.Lineage; l != nil && l.Runs > 0 {
+		say("- that a model forgot the person: what is to be done about the models of those runs, a person decides")
+	}
 	for _, line := range s.NotCovered {
 		say("- %s", line)
 	}
