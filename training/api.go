@@ -189,6 +189,9 @@ func (s *Service) Resume(ctx context.Context, c Caller, id string) (Manifest, er
 	if b.row.Holder != s.Files.Holder() {
 		return Manifest{}, ErrElsewhere
 	}
+	if err := b.renew(); err != nil {
+		return Manifest{}, err
+	}
 	b.row.State, b.job.Problem = Building, ""
 	if err := b.save(ctx); err != nil {
 		return Manifest{}, err

@@ -102,8 +102,9 @@ type Manifests interface {
 	Manifest(ctx context.Context, t consent.TenantID, id string) (ManifestRow, bool, error)
 	// ManifestsLike returns the ready manifests of some inputs, newest first.
 	ManifestsLike(ctx context.Context, t consent.TenantID, inputs [32]byte) ([]ManifestRow, error)
-	// Unfinished returns what a holder is building, of every tenant, oldest first.
-	Unfinished(ctx context.Context, holder string) ([]Held, error)
+	// Unfinished returns what a holder is building, or what failed there, of
+	// every tenant, oldest first.
+	Unfinished(ctx context.Context, holder string, s State) ([]Held, error)
 	// PutPart inserts or replaces a part. Parts returns them, ascending;
 	// DropParts forgets them.
 	PutPart(ctx context.Context, t consent.TenantID, id string, p PartRow) error

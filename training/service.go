@@ -71,7 +71,7 @@ const (
 // Run builds what is to be built, one manifest after the other, until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
 	for wait := firstRetry; ; {
-		held, err := s.Manifests.Unfinished(ctx, s.Files.Holder())
+		held, err := s.Manifests.Unfinished(ctx, s.Files.Holder(), Building)
 		settled := err == nil
 		for _, h := range held {
 			settled = s.build(ctx, h.Tenant, h.Row) && settled

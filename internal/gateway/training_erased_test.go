@@ -4,7 +4,10 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/erasure"
@@ -216,6 +219,65 @@ func TestReceiptCountsTheLineage(t *testing.T) {
 		receipt, err := g.Erasure.Receipt(t.Context(), gateway.DefaultTenant, e.ID)
 		if err != nil || !strings.Contains(string(receipt), want) {
 			t.Errorf("%s: %s %v", who, receipt, err)
+		}
+	}
+}
+
+// What a failed build keeps for Resume is of people, too: it goes with them,
+// whether they were erased before it failed or later; then Resume begins anew.
+func TestFailedBuildKeepsNobodyWhoIsErased(t *testing.T) {
+	for _, early := range []bool{false, true} {
+		var g *gateway.Gateway
+		var full atomic.Bool
+		step := func(s string) {
+			if s == "merged" && full.Load() && early {
+				wantPurged(t, ended(t, g, erase(t, g, "ada").ID))
+			}
+		}
+		full.Store(false)
+		merged := false
+		g = openGateway(t, gateway.Config{ErasuresByHand: true, Step: func(s string) {
+			merged = merged || s == "merged"
+			step(s)
+		}, Training: gateway.TrainingConfig{Workers: 1, FileFault: func(op string) error {
+			if full.Load() && merged && op == "file.write" {
+				return syscall.ENOSPC
+			}
+			return nil
+		}}})
+		makeCollection(t, g, "a", retrieval.Spec{})
+		say(t, g, consent.Granted, []string{"ada", "bob"}, rag, emb, trn)
+		put(t, g, caller, "a", retrieval.Document{ID: "ada's", Owners: people(t, "ada"), Text: "by ada"}, retrieval.Document{ID: "bob's", Owners: people(t, "bob"), Text: "by bob"})
+		full.Store(true)
+		m, err := g.Training.Create(t.Context(), trainer, training.NewID(), linkable(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		failed := func() bool {
+			m, err = g.Training.Get(t.Context(), trainer, m.ID)
+			return err == nil && m.State == training.Failed && (!early || m.FilesGone)
+		}
+		for deadline := time.Now().Add(time.Minute); !failed(); time.Sleep(time.Millisecond) {
+			if err != nil || time.Now().After(deadline) {
+				t.Fatal(m.State, err)
+			}
+		}
+		if !early {
+			if m.FilesGone {
+				t.Error("nobody was erased, and nothing is kept")
+			}
+			wantPurged(t, ended(t, g, erase(t, g, "ada").ID))
+			if m, err = g.Training.Get(t.Context(), trainer, m.ID); err != nil || !m.FilesGone {
+				t.Errorf("what failed keeps an erased person: %v", err)
+			}
+		}
+		full.Store(false)
+		if _, err := g.Training.Resume(t.Context(), trainer, m.ID); err != nil {
+			t.Fatal(err)
+		}
+		await(t, g, m.ID)
+		if got := g.ManifestRows(t.Context(), m.ID); len(got) != 1 || got[0].ID != "bob's" {
+			t.Errorf("it holds %v", got)
 		}
 	}
 }

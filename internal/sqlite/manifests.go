@@ -87,11 +87,11 @@ func (db *DB) ManifestsLike(ctx context.Context, t consent.TenantID, inputs [32]
 }
 
 // Unfinished implements training.Manifests.
-func (db *DB) Unfinished(ctx context.Context, holder string) (held []training.Held, err error) {
+func (db *DB) Unfinished(ctx context.Context, holder string, s training.State) (held []training.Held, err error) {
 	const doing = "find unfinished manifests"
 	err = db.reading(doing, func() error {
 		return each(ctx, db.readers, doing, `SELECT m.tenant, `+manifestColumns+` FROM manifests m
-			WHERE m.state = ? AND m.holder = ? ORDER BY m.created_at, m.id`, []any{int64(training.Building), holder}, func(read scan) error {
+			WHERE m.state = ? AND m.holder = ? ORDER BY m.created_at, m.id`, []any{int64(s), holder}, func(read scan) error {
 			var h training.Held
 			err := read(append([]any{(*string)(&h.Tenant)}, manifestDst(&h.Row)...)...)
 			held = append(held, h)

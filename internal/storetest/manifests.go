@@ -72,7 +72,7 @@ var manifestCases = []testCase{{
 	},
 }, {
 	name:     "a holder's unfinished manifests come oldest first, of every tenant",
-	contract: "training/ports.go: Unfinished returns what a holder is building, of every tenant, oldest first",
+	contract: "training/ports.go: Unfinished returns what a holder is building, or what failed there, of every tenant, oldest first",
 	run: func(t *testing.T, f *fixture) {
 		f.manifest(t, tenantB, manifest(2, training.Building))
 		f.manifest(t, tenantA, manifest(3, training.Building))
@@ -82,12 +82,15 @@ var manifestCases = []testCase{{
 		other := manifest(0, training.Building)
 		other.Holder = "there"
 		f.manifest(t, tenantA, other)
-		held, err := f.Unfinished(f.ctx, "here")
+		held, err := f.Unfinished(f.ctx, "here", training.Building)
 		must(t, err)
 		same(t, "held", held, []training.Held{
 			{Tenant: tenantA, Row: manifest(1, training.Building)}, {Tenant: tenantB, Row: manifest(2, training.Building)},
 			{Tenant: tenantA, Row: manifest(3, training.Building)},
 		})
+		held, err = f.Unfinished(f.ctx, "here", training.Failed)
+		must(t, err)
+		same(t, "failed", held, []training.Held{{Tenant: tenantA, Row: manifest(5, training.Failed)}})
 	},
 }, {
 	name:     "ready manifests of the same inputs come newest first",
