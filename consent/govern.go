@@ -156,7 +156,7 @@ var errBegun = errors.New("consent: the ledger has entries")
 
 func (l *Ledger) enter(ctx context.Context, id TenantID, n Note, first bool) (Position, error) {
 	switch n.Kind {
-	case KindAttestation, KindOwners, KindKey, KindTenant, KindRestore, KindVault, KindRun:
+	case KindAttestation, KindOwners, KindKey, KindTenant, KindRestore, KindVault, KindRun, KindRemedy:
 	default:
 		return 0, errors.New("consent: not a kind of note")
 	}

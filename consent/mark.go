@@ -389,6 +389,7 @@ func (b *builder) unmark(ctx context.Context, mark SubjectNum) error {
 // applySuppression folds in who is suppressed. The caller holds mu.
 func (t *tenant) applySuppression(row *Row, ev *ErasureEvent, show *shown) error {
 	if len(ev.Who) == 0 { // of the number itself
+		t.departures = append(t.departures, departure{row.Subject, row.Position})
 		if who := t.who[row.Subject]; who.version == markedVersion {
 			t.byMark[who.lookup] = marked{row.Subject, row.Position, t.byNum[row.Subject].suppressedAt}
 		}
@@ -409,6 +410,7 @@ func (t *tenant) applySuppression(row *Row, ev *ErasureEvent, show *shown) error
 	case show == nil: // nobody was behind it
 	case !show.gone:
 		sup.link = show.link
+		t.departures = append(t.departures, departure{sup.link.num, row.Position})
 		t.behind[sup.link.num] = append(t.behind[sup.link.num], sup)
 		t.leave(show.link.num)
 	case !t.loading: // completed before this gateway heard of it
@@ -432,6 +434,7 @@ func (t *tenant) leaveGhosts() {
 		}
 	}
 	for _, num := range ghosts {
+		t.departures = append(t.departures, departure{num, t.applied + 1})
 		t.leave(num)
 	}
 }

@@ -97,13 +97,15 @@ const (
 	KindLift        Kind = 15 // a suppression or removal was denied or cancelled
 	KindErased      Kind = 16 // an erasure was completed; has the digest of its receipt
 	KindIdentifier  Kind = 17 // another identifier of a person
+
+	KindRemedy Kind = 22 // what a person decided about a training run that holds somebody who left
 )
 
 // clear reports whether what an entry of the kind says rests in clear, for
 // whoever verifies the log: random ids, enums, counters and digests alone.
 func (k Kind) clear() bool {
 	switch k {
-	case KindManifest, KindRun, KindErasure, KindHold, KindRemoval, KindLift, KindErased:
+	case KindManifest, KindRun, KindRemedy, KindErasure, KindHold, KindRemoval, KindLift, KindErased:
 		return true
 	}
 	return false

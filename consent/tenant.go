@@ -36,16 +36,17 @@ type tenant struct {
 	byLookup map[[32]byte]SubjectNum
 	byMark   map[[32]byte]marked // by suppression mark (see mark.go)
 	suppressions
-	heirs     map[SubjectNum]SubjectNum // by mark: who came back
-	aliases   map[SubjectNum][][32]byte // lookups of people's further identifiers
-	completed map[string]bool           // erasures, by id
-	stale     map[[32]byte]SubjectNum   // lookups that rows have, of people who left
-	loading   bool                      // nobody asks yet, and rows of people are newer than what is applied
-	removals  map[string]removal        // that are not carried out yet, by the erasure's id
-	waits     map[string]uint8          // erasures of which nothing may be deleted now, by id, and why
-	masks     map[maskKey]*mask
-	notes     map[Kind][]Position // of keys, restores and the vault
-	news      chan struct{}       // closed at the next entry; nil when nobody waits
+	heirs      map[SubjectNum]SubjectNum // by mark: who came back
+	aliases    map[SubjectNum][][32]byte // lookups of people's further identifiers
+	completed  map[string]bool           // erasures, by id
+	stale      map[[32]byte]SubjectNum   // lookups that rows have, of people who left
+	loading    bool                      // nobody asks yet, and rows of people are newer than what is applied
+	removals   map[string]removal        // that are not carried out yet, by the erasure's id
+	departures []departure               // also those that were taken back, by position
+	waits      map[string]uint8          // erasures of which nothing may be deleted now, by id, and why
+	masks      map[maskKey]*mask
+	notes      map[Kind][]Position // of keys, restores and the vault
+	news       chan struct{}       // closed at the next entry; nil when nobody waits
 }
 
 // subjectRef is what is needed to name and to seal for a person.

@@ -38,6 +38,7 @@ type Statement struct {
 	RemovedDocuments  uint64            `json:"removed_documents,omitempty"`
 	RedactedDocuments uint64            `json:"redacted_documents,omitempty"` // kept for others, without the person
 	SuspectedMentions uint64            `json:"suspected_mentions,omitempty"` // documents of others that seem to name the person
+	Lineage           *Lineage          `json:"lineage,omitempty"`
 	Targets           []StatementTarget `json:"targets"`
 	Probes            []StatementProbe  `json:"probes"`
 	// NoticeHash is SHA-256 of the event that told recipients to erase.
@@ -115,7 +116,7 @@ func (w *work) statement(origin string, outcome State) Statement {
 		State: outcome.String(), Level: j.level().String(), LedgerPosition: w.row.Position,
 		SuppressedAt: j.At.String(), ErasedAt: j.ErasedAt.String(), VerifiedAt: j.VerifiedAt.String(), Deadline: w.row.Due.String(),
 		Documents: j.Gathered.Documents, Passages: j.Gathered.Passages,
-		SharedDocuments: j.Gathered.Shared, MentionsDocuments: j.Gathered.Mentioned,
+		SharedDocuments: j.Gathered.Shared, MentionsDocuments: j.Gathered.Mentioned, Lineage: j.lineageOf(),
 		SuspectedMentions: j.Gathered.Suspected,
 		RemovedDocuments:  j.Gathered.Documents - min(j.Gathered.Kept, j.Gathered.Documents),
 		Remains:           remainsOfDocuments, NotCovered: notCovered, ClaimDigest: ClaimDigest(claim(w.k, w.row.ID)),

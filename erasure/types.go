@@ -185,12 +185,13 @@ type Order struct {
 
 // Gathered counts what an erasure is about, before anything is deleted.
 type Gathered struct {
-	Documents uint64 `json:"documents"`
-	Passages  uint64 `json:"passages"`
-	Shared    uint64 `json:"shared"`              // of these, documents with another owner
-	Mentioned uint64 `json:"mentioned"`           // of these, documents that only mention the person
-	Suspected uint64 `json:"suspected,omitempty"` // documents of others that seem to name the person
-	Kept      uint64 `json:"kept,omitempty"`      // of these, documents that live on in another form, as verification found
+	Documents uint64  `json:"documents"`
+	Passages  uint64  `json:"passages"`
+	Shared    uint64  `json:"shared"`              // of these, documents with another owner
+	Mentioned uint64  `json:"mentioned"`           // of these, documents that only mention the person
+	Suspected uint64  `json:"suspected,omitempty"` // documents of others that seem to name the person
+	Kept      uint64  `json:"kept,omitempty"`      // of these, documents that live on in another form, as verification found
+	Lineage   Lineage `json:"lineage,omitzero"`
 }
 
 // A Finding is what verification says of a target.

@@ -22,7 +22,7 @@ type PastQuery struct {
 }
 
 // A PastDocument is a version as it was. Of one that is Gone, because it was
-// replaced, deleted or erased since, only Num, Collection, the people and the
+// replaced, deleted or erased since, or is to be, only Num, Collection, the people and the
 // number of passages are known, and not whether it matches the query.
 type PastDocument struct {
 	Num         DocNum
@@ -84,7 +84,7 @@ func (s *Service) past(ctx context.Context, t consent.TenantID, q *PastQuery, v 
 		Num: v.Num, Collection: v.Collection, RetainUntil: v.RetainUntil, Passages: int(v.Passages), Gone: true,
 		People: consent.People{Owners: v.Owners, Mentions: v.Mentions},
 	}
-	if v.To != 0 {
+	if v.To != 0 || s.Ledger.Condemned(t, pieceOf(&v.DocRow)) {
 		return d, nil
 	}
 	o, err := s.open(ctx, t, v.DocRow)

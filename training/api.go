@@ -130,12 +130,17 @@ func (s *Service) find(ctx context.Context, c Caller, id string) (*build, error)
 	if c.MayPurpose != nil && !c.MayPurpose(b.job.Spec.Purpose) {
 		return nil, ErrNotFound
 	}
-	for _, col := range b.job.Cols {
-		if c.Collections != nil && !slices.Contains(c.Collections, col.Name) {
-			return nil, ErrNotFound
-		}
+	if !b.within(c) {
+		return nil, ErrNotFound
 	}
 	return b, nil
+}
+
+// within reports whether all collections of a manifest are the caller's.
+func (b *build) within(c Caller) bool {
+	return c.Collections == nil || !slices.ContainsFunc(b.job.Cols, func(col Collection) bool {
+		return !slices.Contains(c.Collections, col.Name)
+	})
 }
 
 // ready is find for what is built.
@@ -184,6 +189,9 @@ func (s *Service) Resume(ctx context.Context, c Caller, id string) (Manifest, er
 	if b.row.Holder != s.Files.Holder() {
 		return Manifest{}, ErrElsewhere
 	}
+	if err := b.renew(); err != nil {
+		return Manifest{}, err
+	}
 	b.row.State, b.job.Problem = Building, ""
 	if err := b.save(ctx); err != nil {
 		return Manifest{}, err
@@ -211,7 +219,8 @@ func (s *Service) Croissant(ctx context.Context, c Caller, id string) ([]byte, e
 }
 
 // OpenFile opens a file of a ready manifest that is valid at the ledger's
-// head: the second gate of what is served. ErrStale, ErrExpired and ErrErased
+// head, then and, as ctx lasts, while it is read: the second gate of what is
+// served. ErrStale, ErrExpired and ErrErased
 // say why it is not; ErrNotFound for a name it does not have.
 func (s *Service) OpenFile(ctx context.Context, c Caller, id, name string) (io.ReadCloser, FileInfo, error) {
 	b, err := s.ready(ctx, c, id)
@@ -231,18 +240,24 @@ func (s *Service) OpenFile(ctx context.Context, c Caller, id, name string) (io.R
 	if err != nil {
 		return nil, FileInfo{}, err
 	}
-	status, err := b.status(ctx)
-	if err != nil {
-		return nil, FileInfo{}, err
+	still := func() error {
+		now, err := b.standsNow(ctx)
+		if err != nil {
+			return err
+		}
+		return now.refusal()
 	}
-	if err := status.refusal(); err != nil {
+	if err := still(); err != nil {
 		return nil, FileInfo{}, err
 	}
 	f, err := s.Files.Open(b.filePath(name), key)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("%w: it is missing", ErrDamaged)
 	}
-	return f, b.job.Files[i], err
+	if err != nil {
+		return nil, FileInfo{}, err
+	}
+	return &served{f, still, lookAfter}, b.job.Files[i], nil
 }
 
 // Erase destroys the files of a manifest and their key; what rows it held can

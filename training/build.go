@@ -45,7 +45,13 @@ func (s *Service) build(ctx context.Context, t consent.TenantID, row ManifestRow
 	if b.job.Phase == phaseScan { // nothing to go on from
 		_ = b.Files.Remove(b.row.ID) // a failure leaves it to Resume
 	}
-	return b.save(ctx) == nil
+	if b.save(ctx) != nil {
+		return false
+	}
+	if err := b.forget(ctx); err != nil {
+		s.Log.Error("what a failed manifest keeps could not be judged", "job_id", row.ID, "error", err)
+	}
+	return true
 }
 
 // guarded is make, and an error where it panics: the goroutine is nobody's
@@ -143,8 +149,8 @@ func (b *build) choose(ctx context.Context, fkey seal.Key, pins int) error {
 		return err
 	}
 	b.job.Shards, b.job.Phase = m.shards, phaseRender
-	for i := range s.sorter.runs {
-		if err := b.Files.Remove(s.sorter.run(i)); err != nil {
+	for i := range s.runs.n {
+		if err := b.Files.Remove(s.runs.name(i)); err != nil {
 			return err
 		}
 	}

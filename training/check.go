@@ -2,7 +2,6 @@ package training
 
 import (
 	"context"
-	"errors"
 
 	"github.com/assent-gateway/assent/consent"
 )
@@ -47,57 +46,63 @@ func (s *Service) Check(ctx context.Context, c Caller, id string) (Checked, erro
 	if err != nil {
 		return Checked{}, err
 	}
-	return b.status(ctx)
+	out, err := b.standsNow(ctx)
+	if err != nil || out.Drop != nil || len(out.Reasons) == 0 {
+		return out, err
+	}
+	out, _, _, err = b.judge(ctx) // what was remembered has no rows
+	return out, err
 }
 
-func (b *build) status(ctx context.Context) (Checked, error) {
+// judge judges every row of a manifest, and returns by what, and whose rows
+// they are.
+func (b *build) judge(ctx context.Context) (Checked, *standing, map[consent.SubjectNum]bool, error) {
 	out := Checked{ExpiresAt: b.job.ExpiresAt, Drop: []Token{}, Reasons: map[string]uint64{}}
-	if b.row.Holder != b.Files.Holder() {
-		return out, ErrElsewhere
-	}
-	st, err := b.standingNow(ctx, b.t, b.job.Spec.Purpose, b.job.Cols)
-	if errors.Is(err, consent.ErrPurposeUnknown) { // by a newer policy: nobody permits it
-		var head consent.Head
-		head, err = b.Ledger.Head(ctx, b.t)
-		st = &standing{now: head.Now, at: head.Position}
-	}
+	st, err := b.standingOrNone(ctx)
 	if err != nil {
-		return out, err
+		return out, nil, nil, err
 	}
 	out.Position = st.at
 	erased, err := b.Contents.Erased(ctx, b.t, b.row.ID)
 	if err != nil {
-		return out, err
+		return out, nil, nil, err
 	}
-	st.gone = map[int64]bool{}
+	st.goneDocs = map[int64]bool{}
 	for _, num := range erased {
-		st.gone[num] = true
+		st.goneDocs[num] = true
 	}
 	parts, err := b.parts(ctx)
 	if err != nil {
-		return out, err
+		return out, nil, nil, err
 	}
+	members := map[consent.SubjectNum]bool{}
 	for i := range b.job.Shards {
 		err := b.eachListed(i, parts[i], func(e *entry) error {
 			if why := st.why(e); why != "" {
 				out.Drop = append(out.Drop, e.token)
 				out.Reasons[why]++
 			}
+			e.people(members)
 			return nil
 		})
 		if err != nil {
-			return out, err
+			return out, nil, nil, err
 		}
 	}
+	out.conclude(st.now)
+	return out, st, members, nil
+}
+
+// conclude says what the reasons come to at a time.
+func (c *Checked) conclude(now consent.Time) {
 	switch {
-	case b.job.ExpiresAt <= st.now:
-		out.Status = Expired
-	case out.Reasons[whyErased] > 0:
-		out.Status = Revoked
-	case len(out.Drop) > 0:
-		out.Status = Stale
+	case c.ExpiresAt <= now:
+		c.Status = Expired
+	case c.Reasons[whyErased] > 0:
+		c.Status = Revoked
+	case len(c.Reasons) > 0:
+		c.Status = Stale
 	default:
-		out.Status = Valid
+		c.Status = Valid
 	}
-	return out, nil
 }

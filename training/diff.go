@@ -17,9 +17,8 @@ type Change struct {
 // passage is a row's place in the corpus, by which manifests are compared:
 // inside, since their tokens have nothing in common.
 type passage struct {
-	doc   int64
-	n     uint32
-	token Token
+	doc int64
+	n   uint32
 }
 
 func (p passage) compare(q passage) int {
@@ -27,7 +26,7 @@ func (p passage) compare(q passage) int {
 }
 
 // Diff calls f with every row of a manifest that another has not (removed),
-// then with every row that only the other has (added). It keeps 32 bytes a row
+// then with every row that only the other has (added). It keeps 16 bytes a row
 // in memory.
 func (s *Service) Diff(ctx context.Context, c Caller, id, other string, f func(Change) error) error {
 	from, err := s.ready(ctx, c, id)
@@ -49,11 +48,24 @@ func (s *Service) Diff(ctx context.Context, c Caller, id, other string, f func(C
 	if err := from.removed(ctx, after, f); err != nil {
 		return err
 	}
-	for _, p := range after {
-		if _, both := slices.BinarySearchFunc(before, p, passage.compare); both {
-			continue
-		}
-		if err := f(Change{Op: "added", Row: p.token}); err != nil {
+	return to.others(ctx, before, func(e *entry) error { return f(Change{Op: "added", Row: e.token}) })
+}
+
+// others calls f with the rows of a manifest's files that are not among some,
+// in the order of their tokens: that of documents would join manifests by rank.
+func (b *build) others(ctx context.Context, some []passage, f func(*entry) error) error {
+	parts, err := b.parts(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range b.job.Shards {
+		err := b.eachListed(i, parts[i], func(e *entry) error {
+			if _, both := slices.BinarySearchFunc(some, passage{e.doc, e.n}, passage.compare); both {
+				return nil
+			}
+			return f(e)
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -72,7 +84,7 @@ func (b *build) passages(ctx context.Context) ([]passage, error) {
 	out := make([]passage, 0, b.job.Rows)
 	for i := range b.job.Shards {
 		err := b.eachListed(i, parts[i], func(e *entry) error {
-			out = append(out, passage{e.doc, e.n, e.token})
+			out = append(out, passage{e.doc, e.n})
 			return nil
 		})
 		if err != nil {
@@ -85,29 +97,15 @@ func (b *build) passages(ctx context.Context) ([]passage, error) {
 
 // removed calls f with the rows that are not in after, and why.
 func (b *build) removed(ctx context.Context, after []passage, f func(Change) error) error {
-	st, err := b.standingNow(ctx, b.t, b.job.Spec.Purpose, b.job.Cols)
+	st, err := b.standingOrNone(ctx)
 	if err != nil {
 		return err
 	}
-	parts, err := b.parts(ctx)
-	if err != nil {
-		return err
-	}
-	for i := range b.job.Shards {
-		err := b.eachListed(i, parts[i], func(e *entry) error {
-			p := passage{e.doc, e.n, e.token}
-			if _, both := slices.BinarySearchFunc(after, p, passage.compare); both {
-				return nil
-			}
-			why := st.why(e)
-			if why == "" {
-				why = whyUnchosen // replaced, deleted, or of another selection
-			}
-			return f(Change{"removed", e.token, why})
-		})
-		if err != nil {
-			return err
+	return b.others(ctx, after, func(e *entry) error {
+		why := st.why(e)
+		if why == "" {
+			why = whyUnchosen // replaced, deleted, or of another selection
 		}
-	}
-	return nil
+		return f(Change{"removed", e.token, why})
+	})
 }

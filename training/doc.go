@@ -12,9 +12,10 @@
 // It promises P9 of the design. No row is written that the ledger does not
 // permit at its head: whatever position is asked for, who is not permitted any
 // more is withheld (standing.go), the last look is taken under the head's lock
-// (finish.go), and what is served later is judged again (check.go). Withheld
-// rows keep their digests: data files differ by exactly those rows, and
-// manifest.json not at all.
+// (finish.go), and what is served later is judged again (check.go, watch.go).
+// Withheld rows keep their digests: data files differ by exactly those rows,
+// and manifest.json not at all. Who was erased after the position, and permits
+// again, does not permit those rows.
 //
 // # A build
 //
@@ -33,6 +34,20 @@
 //
 // Rows and people are apart: memory grows with the people of a tenant, as the
 // ledger's does, and not with the rows.
+//
+// # Where the time goes
+//
+// Of a million short rows, 30 % refused, about 3.8 s of processor: making rows
+// 1.5 (three MACs 1.0, the leaf's digest 0.3), judging and finding secrets 0.5,
+// sorting and sealing runs 0.4, merging 0.5 (a third of it the tree), rendering
+// Parquet 1.0 with its decoding and sealing. So rows are made on all cores
+// (scribe.go), and what is left to one core is only what needs an order: the
+// judge with its memory of people, and the merge, which reads ahead. What cost
+// most before and gave nothing: a closure and a copy for each row, asking and
+// naming the consent types of an owner for each of their documents, comparing
+// keys where the records lie instead of their first eight bytes beside each
+// other, syncing runs that a crash discards anyhow, and recording people one
+// statement each.
 //
 // It knows neither files nor databases nor formats with a library of their own:
 // ports.go. Which names stand in texts, it does not know.

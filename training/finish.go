@@ -28,7 +28,7 @@ type Event struct {
 // before which nobody of the manifest took anything back. In the entry's own
 // transaction only those are looked at who spoke since.
 func (b *build) finish(ctx context.Context, fkey seal.Key, parts map[int]part) error {
-	st, err := b.standingNow(ctx, b.t, b.job.Spec.Purpose, b.job.Cols)
+	st, err := b.standingNow(ctx)
 	if err != nil {
 		return err
 	}
@@ -58,11 +58,7 @@ func (b *build) settle(ctx context.Context, st *standing, fkey seal.Key, parts m
 			clean := true
 			err := b.eachListed(i, parts[i], func(e *entry) error {
 				clean = clean && st.why(e) == ""
-				for _, list := range [][]consent.SubjectNum{e.owners, e.mentions} {
-					for _, num := range list {
-						members[num] = true
-					}
-				}
+				e.people(members)
 				return nil
 			})
 			if err != nil {
@@ -165,6 +161,14 @@ func (b *build) enter(ctx context.Context, st *standing, fkey seal.Key, parts ma
 	}
 	if err := b.recordDocuments(ctx); err != nil {
 		return err
+	}
+	// Whoever is erased from here on is found by the erasure; who was before, here.
+	permit, err := b.Ledger.Permit(ctx, b.t, j.Spec.Purpose)
+	if err != nil {
+		return err
+	}
+	if st.look(permit); st.left(members) {
+		return errMoved
 	}
 	j.Entry, j.ExpiresAt = made.Position, made.RecordedAt+consent.Time(j.Spec.ExpiresIn)
 	return b.sign(ctx, fkey, made.RecordedAt)

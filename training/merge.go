@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/assent-gateway/assent/internal/seal"
 )
 
@@ -18,6 +20,8 @@ type merge struct {
 	bySplit []uint64
 	rows    *spool // of the shard in hand
 	list    *spool
+	closing errgroup.Group
+	e       entry
 	buf     []byte
 	last    [keyLen]byte
 	any     bool
@@ -27,12 +31,12 @@ type merge struct {
 // earlier manifest of the same inputs kept its list, rows that can no longer
 // be made take their place in the tree from there.
 func (b *build) merge(ctx context.Context, s *scan, earlier *build) (*merge, error) {
-	m := &merge{b: b, fkey: s.sorter.key, bySplit: make([]uint64, len(b.job.Spec.Splits))}
+	m := &merge{b: b, fkey: s.runs.key, bySplit: make([]uint64, len(b.job.Spec.Splits))}
 	defer m.abort()
 	kept := &keptList{b: earlier}
 	defer kept.close()
 	var e entry
-	err := s.sorter.merge(func(raw []byte) error {
+	err := s.runs.merge(func(raw []byte) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -50,20 +54,11 @@ func (b *build) merge(ctx context.Context, s *scan, earlier *build) (*merge, err
 	return m, err
 }
 
-// decodeEntryOf reads the entry that a record begins with.
-func decodeEntryOf(rec []byte, e *entry) error {
-	s := source{b: rec}
-	if s.entry(e); s.failed {
-		return ErrDamaged
-	}
-	return nil
-}
-
 // add puts a record behind the last one.
 func (m *merge) add(rec []byte) error {
-	var e entry
-	if err := decodeEntryOf(rec, &e); err != nil {
-		return err
+	e, src := &m.e, source{b: rec}
+	if src.entry(e); src.failed {
+		return ErrDamaged
 	}
 	if m.any && bytes.Compare(rec[:keyLen], m.last[:]) <= 0 || int(e.split) >= len(m.bySplit) {
 		return fmt.Errorf("%w: rows out of order", ErrDamaged)
@@ -81,7 +76,9 @@ func (m *merge) add(rec []byte) error {
 	if err := m.rows.write(rec); err != nil {
 		return err
 	}
-	m.buf = e.append(m.buf[:0], 0)
+	// The list has what the record begins with, and says that no more comes.
+	m.buf = append(m.buf[:0], rec[:len(rec)-len(src.b)]...)
+	m.buf[keyLen+32] &^= flagContent
 	return m.list.write(m.buf)
 }
 
@@ -115,16 +112,19 @@ func (m *merge) next(split int) error {
 	}
 }
 
-// end makes the spools in hand durable.
+// end makes the spools in hand durable, beside what goes on.
 func (m *merge) end() error {
-	if m.rows == nil {
-		return nil
-	}
-	if err := m.rows.close(); err != nil {
-		return err
-	}
-	if err := m.list.close(); err != nil {
-		return err
+	for _, s := range []*spool{m.rows, m.list} {
+		if s == nil {
+			continue
+		}
+		if err := s.w.Flush(); err != nil {
+			return err
+		}
+		m.closing.Go(func() error {
+			defer s.f.Abort()
+			return s.f.Commit()
+		})
 	}
 	m.rows, m.list = nil, nil
 	return nil
@@ -140,6 +140,9 @@ func (m *merge) finish() error {
 	if err := m.end(); err != nil {
 		return err
 	}
+	if err := m.closing.Wait(); err != nil {
+		return err
+	}
 	of := make([]int, len(m.bySplit))
 	for _, s := range m.shards {
 		of[s.Split]++
@@ -151,6 +154,7 @@ func (m *merge) finish() error {
 }
 
 func (m *merge) abort() {
+	_ = m.closing.Wait() // of a merge that failed before
 	for _, s := range []*spool{m.rows, m.list} {
 		if s != nil {
 			s.f.Abort()

@@ -2,12 +2,6 @@ package training
 
 import "crypto/sha256"
 
-// leafOf is the leaf of RFC 6962 §2.1 of a row's line, without its newline.
-func leafOf(line []byte, scratch []byte) (leaf [32]byte, grown []byte) {
-	scratch = append(append(scratch[:0], 0), line...)
-	return sha256.Sum256(scratch), scratch
-}
-
 // A tree is RFC 6962's Merkle tree over leaves as they come: it keeps one hash
 // a level.
 type tree struct {

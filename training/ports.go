@@ -102,8 +102,9 @@ type Manifests interface {
 	Manifest(ctx context.Context, t consent.TenantID, id string) (ManifestRow, bool, error)
 	// ManifestsLike returns the ready manifests of some inputs, newest first.
 	ManifestsLike(ctx context.Context, t consent.TenantID, inputs [32]byte) ([]ManifestRow, error)
-	// Unfinished returns what a holder is building, of every tenant, oldest first.
-	Unfinished(ctx context.Context, holder string) ([]Held, error)
+	// Unfinished returns what a holder is building, or what failed there, of
+	// every tenant, oldest first.
+	Unfinished(ctx context.Context, holder string, s State) ([]Held, error)
 	// PutPart inserts or replaces a part. Parts returns them, ascending;
 	// DropParts forgets them.
 	PutPart(ctx context.Context, t consent.TenantID, id string, p PartRow) error
@@ -122,6 +123,11 @@ type Lineage interface {
 	AddRun(ctx context.Context, t consent.TenantID, r RunRow) (RunRow, bool, error)
 	// RunsOf returns the runs of a manifest by position, then lookup.
 	RunsOf(ctx context.Context, t consent.TenantID, id string) ([]RunRow, error)
+	// AddRunNote records something about a run that is bound; ErrNotFound.
+	// Repeatable. RunNotesOf returns what was recorded about the runs of a
+	// manifest, by position.
+	AddRunNote(ctx context.Context, t consent.TenantID, n RunRow) error
+	RunNotesOf(ctx context.Context, t consent.TenantID, id string) ([]RunRow, error)
 }
 
 // Contents keeps which documents manifests hold, and which of these were erased;
@@ -150,6 +156,9 @@ type Files interface {
 	// Create begins a file. Nobody sees it before Commit, which makes it
 	// durable, in place of one of the same name.
 	Create(name string, key seal.Key) (File, error)
+	// Scratch is Create for a file that need not outlive a crash: after one it
+	// is absent, or does not open, or is whole.
+	Scratch(name string, key seal.Key) (File, error)
 	// Open reads a file. What is read is authentic up to there; the end comes
 	// only at the end that was written.
 	Open(name string, key seal.Key) (io.ReadCloser, error)

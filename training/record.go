@@ -22,6 +22,15 @@ type entry struct {
 	mentions   []consent.SubjectNum
 }
 
+// people adds whose row it is.
+func (e *entry) people(to map[consent.SubjectNum]bool) {
+	for _, list := range [2][]consent.SubjectNum{e.owners, e.mentions} {
+		for _, num := range list {
+			to[num] = true
+		}
+	}
+}
+
 // A record is an entry with its row; content is false for one of which only
 // the entry is known any more.
 type record struct {
@@ -135,6 +144,16 @@ func (s *source) entry(e *entry) (flags byte) {
 	return flags
 }
 
+// few returns a string of which there are few in a manifest: the last one
+// again, where it is that.
+func (s *source) few(last string) string {
+	b := s.take(s.uint())
+	if string(b) == last { // without a copy
+		return last
+	}
+	return string(b)
+}
+
 // decodeRecord reads what record.append wrote, into a record that is used
 // again; its strings are its own. split names are the manifest's.
 func decodeRecord(b []byte, r *record, splits []Split) error {
@@ -155,11 +174,16 @@ func decodeRecord(b []byte, r *record, splits []Split) error {
 			copy(t[:], s.take(16))
 			row.Subjects = append(row.Subjects, t)
 		}
+		last := row.Types
 		row.Types = row.Types[:0]
 		for n := s.uint(); n > 0 && !s.failed; n-- {
-			row.Types = append(row.Types, s.string())
+			name := ""
+			if i := len(row.Types); i < len(last) {
+				name = last[i]
+			}
+			row.Types = append(row.Types, s.few(name))
 		}
-		row.Basis, row.Text, row.PassageID, row.DocumentID = s.string(), s.string(), s.string(), s.string()
+		row.Basis, row.Text, row.PassageID, row.DocumentID = s.few(row.Basis), s.string(), s.string(), s.string()
 		copy(row.SHA256[:], s.take(32))
 	}
 	if s.failed || len(s.b) > 0 {

@@ -53,7 +53,7 @@ func (b *build) render(ctx context.Context, fkey seal.Key, done map[int]part) er
 // renderShard writes a shard's files without the rows that the ledger does not
 // permit at its head, as read when it begins.
 func (b *build) renderShard(ctx context.Context, fkey seal.Key, i int) (part, error) {
-	st, err := b.standingNow(ctx, b.t, b.job.Spec.Purpose, b.job.Cols)
+	st, err := b.standingNow(ctx)
 	if err != nil {
 		return part{}, err
 	}

@@ -22,6 +22,7 @@ type Run struct {
 	Pipeline string           `json:"pipeline,omitempty"`
 	Number   string           `json:"number"` // random; what the ledger names it by
 	Position consent.Position `json:"-"`
+	Remedy   *Remedy          `json:"-"` // the newest; nil: none was decided
 }
 
 // maxName bounds a run's and a pipeline's name, in bytes.
@@ -51,7 +52,7 @@ func digest(s string) bool {
 // A RunEvent is the ledger's entry about a run, in clear. What the run is
 // called is not in it.
 type RunEvent struct {
-	Event    string `json:"event"` // bound
+	Event    string `json:"event"` // bound; model, when its digest came later
 	Manifest string `json:"manifest"`
 	Run      string `json:"run"`
 	Model    string `json:"model_digest,omitempty"`
@@ -60,6 +61,8 @@ type RunEvent struct {
 // Bind binds a run to a ready manifest that is valid: ErrStale, ErrExpired and
 // ErrErased else. Bound again with the same content it stays as it is (made is
 // false), with another ErrConflict: what a model was made of does not change.
+// A run that has no model yet is given one, whether the manifest still holds or
+// not: that a model came of it is a fact.
 func (s *Service) Bind(ctx context.Context, c Caller, id string, r Run) (run Run, made bool, err error) {
 	if err := r.check(); err != nil {
 		return r, false, err
@@ -73,9 +76,9 @@ func (s *Service) Bind(ctx context.Context, c Caller, id string, r Run) (run Run
 		return r, false, err
 	}
 	if i := slices.IndexFunc(old, func(o Run) bool { return o.ID == r.ID }); i >= 0 {
-		return b.bound(old[i], r)
+		return b.bound(ctx, old[i], r)
 	}
-	status, err := b.status(ctx)
+	status, err := b.standsNow(ctx)
 	if err == nil {
 		err = status.refusal()
 	}
@@ -94,7 +97,7 @@ func (s *Service) Bind(ctx context.Context, c Caller, id string, r Run) (run Run
 	if err != nil {
 		return r, false, err
 	}
-	row := RunRow{Manifest: id, Lookup: seal.MAC(b.keys.Payload, "assent run", []byte(r.ID)), Position: r.Position}
+	row := RunRow{Manifest: id, Lookup: b.runLookup(r.ID), Position: r.Position}
 	row.Sealed = seal.Seal(b.keys.Payload, plain, runAAD(c.Tenant, row.Manifest, row.Lookup))
 	row, made, err = s.Lineage.AddRun(ctx, c.Tenant, row)
 	if err != nil || made {
@@ -104,15 +107,26 @@ func (s *Service) Bind(ctx context.Context, c Caller, id string, r Run) (run Run
 	if err != nil {
 		return r, false, err
 	}
-	return b.bound(first, r)
+	return b.bound(ctx, first, r)
 }
 
 // bound is what comes of binding a run that is bound already.
-func (b *build) bound(old, r Run) (Run, bool, error) {
+func (b *build) bound(ctx context.Context, old, r Run) (Run, bool, error) {
+	if old.Model == "" && r.Model != "" && (r.Pipeline == "" || r.Pipeline == old.Pipeline) {
+		old.Model = r.Model
+		_, err := b.note(ctx, old, runNote{Model: r.Model}, func(string) consent.Note {
+			return consent.Note{Kind: consent.KindRun, Body: RunEvent{"model", b.row.ID, old.Number, r.Model}}
+		})
+		return old, false, err
+	}
 	if old.Model != r.Model || old.Pipeline != r.Pipeline {
 		return r, false, ErrConflict
 	}
 	return old, false, nil
+}
+
+func (b *build) runLookup(id string) [32]byte {
+	return seal.MAC(b.keys.Payload, "assent run", []byte(id))
 }
 
 func runAAD(t consent.TenantID, manifest string, lookup [32]byte) []byte {
@@ -140,7 +154,7 @@ func (b *build) runs(ctx context.Context) ([]Run, error) {
 			return nil, err
 		}
 	}
-	return out, nil
+	return out, b.noted(ctx, out)
 }
 
 // Runs returns the runs bound to a manifest.
@@ -158,18 +172,23 @@ type Use struct {
 	Purpose    string
 	State      State
 	ExpiresAt  consent.Time
-	Permitted  bool // for the manifest's purpose, at the head
+	Permitted  bool // for the manifest's purpose, at the head; false for who was erased since, and came back
 	Runs       []Run
-	Assessment string // "assessment_required" when a run holds somebody who no longer permits
+	Assessment string // of runs that hold somebody who no longer permits
 }
 
 // AssessmentRequired says that a model was made with a person who no longer
-// permits: what is to be done about it a person decides.
-const AssessmentRequired = "assessment_required"
+// permits: what is to be done about it a person decides. AssessmentDecided:
+// that was done for every run, after the person had left.
+const (
+	AssessmentRequired = "assessment_required"
+	AssessmentDecided  = "decided"
+)
 
 // Uses returns the manifests and runs that contain a person, oldest first;
 // none for somebody unknown. The second gate has nothing to judge here: it is
-// the person's own, or an auditor's, question.
+// the person's own, or an auditor's, question. Of manifests over collections
+// that the key is not for it does not tell.
 func (s *Service) Uses(ctx context.Context, c Caller, who consent.Subject) ([]Use, error) {
 	head, err := s.Ledger.Head(ctx, c.Tenant) // a closed ledger tells nothing
 	if err != nil {
@@ -192,6 +211,9 @@ func (s *Service) Uses(ctx context.Context, c Caller, who consent.Subject) ([]Us
 		if err != nil {
 			return nil, err
 		}
+		if !b.within(c) {
+			continue
+		}
 		u := Use{Manifest: row.ID, Purpose: b.job.Spec.Purpose, State: row.State, ExpiresAt: b.job.ExpiresAt}
 		if u.Runs, err = b.runs(ctx); err != nil {
 			return nil, err
@@ -200,9 +222,13 @@ func (s *Service) Uses(ctx context.Context, c Caller, who consent.Subject) ([]Us
 		if err != nil {
 			return nil, err
 		}
-		u.Permitted = a.Decisions[0].Allowed
-		if !u.Permitted && len(u.Runs) > 0 {
-			u.Assessment = AssessmentRequired
+		left, err := s.Ledger.Left(ctx, c.Tenant, num, u.Purpose, b.job.Spec.AtPosition)
+		if err != nil {
+			return nil, err
+		}
+		// Who was erased since and came back permits what is new, not what was there.
+		if u.Permitted = a.Decisions[0].Allowed && !left.Erased; !u.Permitted {
+			u.Assessment = assessment(u.Runs, left)
 		}
 		out = append(out, u)
 	}

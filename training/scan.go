@@ -2,8 +2,6 @@ package training
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"slices"
 	"strings"
@@ -18,24 +16,38 @@ const (
 	reasonSplit     = "split_conflict"
 )
 
-// A scan turns the documents of a selection, as they were, into records.
+// A scan judges the documents of a selection, as they were, in their order, and
+// hands those that were permitted to scribes, one a core, who make records of
+// their rows. Which scribe makes which does not show: the records are sorted.
 type scan struct {
 	b        *build
 	ctx      context.Context
 	past     consent.Time
 	judge    *consent.Judge
 	secrets  *secrets
-	key      func() seal.Key
 	cols     map[int64]int
-	sorter   *sorter
+	alone    map[loner]*heard
+	runs     *runs
 	excluded map[string]uint64
 	gone     uint64
 	sources  []period
+	scribes  *scribes
+}
 
-	sha  bool
-	line []byte
-	leaf []byte
-	rec  record
+// loner is one person in one collection: most documents have one owner and
+// mention nobody, so that all of one owner are judged alike.
+type loner struct {
+	num consent.SubjectNum
+	at  int
+}
+
+// heard is what the ledger says of a document, and what names its people.
+type heard struct {
+	reason string // why it was not permitted; "" when it was
+	types  []string
+	basis  string
+	cast   cast
+	gone   bool // a key is
 }
 
 // period is what a Source is made of.
@@ -55,23 +67,25 @@ func (b *build) scan(ctx context.Context, in Inputs, mkey, fkey seal.Key) (*scan
 		return nil, err
 	}
 	s := &scan{
-		b: b, ctx: ctx, past: fold.Time(), judge: judge, key: seal.Hold(mkey),
-		secrets:  newSecrets(b.Ledger, b.t, mkey, in.Splits),
-		cols:     map[int64]int{},
-		sorter:   &sorter{files: b.Files, dir: b.path("work"), key: seal.Hold(fkey), limit: b.SortBytes},
-		excluded: map[string]uint64{}, sources: make([]period, len(b.job.Cols)), sha: in.Linkable,
+		b: b, ctx: ctx, past: fold.Time(), judge: judge,
+		secrets: newSecrets(b.Ledger, b.t, mkey, in.Splits),
+		cols:    map[int64]int{}, alone: map[loner]*heard{},
+		runs:     &runs{files: b.Files, dir: b.path("work"), key: seal.Hold(fkey)},
+		excluded: map[string]uint64{}, sources: make([]period, len(b.job.Cols)),
 	}
 	for i, c := range b.job.Cols {
 		s.cols[c.ID] = i
 	}
 	sel := Selection{Collections: b.job.Cols, Filter: b.job.Spec.Filter, Visibilities: b.job.Spec.Visibilities, At: b.job.Spec.AtCorpus}
+	s.scribes = newScribes(ctx, b, mkey, s.runs)
+	defer s.scribes.stop()
 	for mark, done := int64(0), false; !done; {
 		if mark, done, err = b.Corpus.Page(ctx, b.t, sel, mark, s.document); err != nil {
-			return nil, err
+			return nil, s.scribes.first(err)
 		}
 		b.setProgress(b.row.ID, 0.7*(1-1/(1+float64(s.rows())/float64(b.ShardRows))))
 	}
-	return s, nil
+	return s, s.scribes.finish()
 }
 
 func (s *scan) rows() (n uint64) {
@@ -92,38 +106,59 @@ func (s *scan) document(d *Document) error {
 		s.gone += n
 		return nil
 	}
-	col := &s.b.job.Cols[at]
-	said := s.judge.Decide(col.Rule, d.People)
+	h, err := s.hear(d, at)
 	switch {
-	case !said.Allowed:
-		s.excluded[string(said.Reason)] += n
+	case err != nil:
+		return err
+	case h.reason != "":
+		s.excluded[h.reason] += n
 		return nil
 	case d.RetainUntil != 0 && d.RetainUntil <= s.past:
 		s.excluded[reasonRetention] += n
 		return nil
-	}
-	c, err := s.secrets.cast(s.ctx, d.People, col.Name, d.ID)
-	if errors.Is(err, consent.ErrKeyGone) || errors.Is(err, consent.ErrNoPerson) {
+	case h.gone:
 		s.gone += n
 		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if c.conflict {
+	case h.cast.conflict:
 		s.excluded[reasonSplit] += n
 		return nil
 	}
 	p := &s.sources[at]
 	p.rows += n
 	p.from, p.to = min(orMax(p.from), d.StoredAt), max(p.to, d.StoredAt)
-	s.begin(d, c, at, said)
-	for i, text := range d.Texts {
-		if err := s.passage(d, c.secret(), uint32(i), text); err != nil {
-			return err
-		}
+	return s.scribes.give(task{d, h, at})
+}
+
+// hear asks what the ledger says of a document.
+func (s *scan) hear(d *Document, at int) (*heard, error) {
+	if d.People.Nobody || len(d.People.Owners) != 1 || len(d.People.Mentions) != 0 {
+		return s.ask(d, at)
 	}
-	return nil
+	k := loner{d.People.Owners[0], at}
+	h := s.alone[k]
+	if h == nil {
+		var err error
+		if h, err = s.ask(d, at); err != nil {
+			return nil, err
+		}
+		s.alone[k] = h
+	}
+	return h, nil
+}
+
+func (s *scan) ask(d *Document, at int) (*heard, error) {
+	col := &s.b.job.Cols[at]
+	said := s.judge.Decide(col.Rule, d.People)
+	if !said.Allowed {
+		return &heard{reason: string(said.Reason)}, nil
+	}
+	h := &heard{types: typeNames(said.Types), basis: basis(said.Bases, d.People.Nobody)}
+	var err error
+	h.cast, err = s.secrets.cast(s.ctx, d.People, col.Name, d.ID)
+	if errors.Is(err, consent.ErrKeyGone) || errors.Is(err, consent.ErrNoPerson) {
+		h.gone, err = true, nil
+	}
+	return h, err
 }
 
 func orMax(t consent.Time) consent.Time {
@@ -131,43 +166,6 @@ func orMax(t consent.Time) consent.Time {
 		return 1<<63 - 1
 	}
 	return t
-}
-
-// begin fills in what the rows of a document have in common.
-func (s *scan) begin(d *Document, c cast, at int, said consent.Judgement) {
-	s.rec.entry = entry{
-		split: c.split, collection: uint32(at), doc: d.Num, nobody: d.People.Nobody, retain: d.RetainUntil,
-		owners: d.People.Owners, mentions: d.People.Mentions,
-	}
-	s.rec.content = true
-	name := s.b.job.Cols[at].Name
-	s.rec.row = Row{
-		Document: token(c.secret(), "assent document", []byte(name), []byte(d.ID)),
-		Subjects: c.pseudonyms, Types: typeNames(said.Types), Basis: basis(said.Bases, d.People.Nobody),
-		Split: s.secrets.splits[c.split].Name,
-	}
-	if d.Source != "" {
-		s.rec.row.Source = token(s.key(), "assent source", []byte(d.Source))
-	}
-}
-
-// passage adds a row.
-func (s *scan) passage(d *Document, secret seal.Key, n uint32, text string) error {
-	row := &s.rec.row
-	number := binary.BigEndian.AppendUint32(nil, n)
-	row.Token = token(secret, "assent row", row.Document[:], number)
-	row.Content = seal.MAC(secret, "assent content", []byte(text))
-	row.Text, row.PassageID, row.DocumentID = "", "", ""
-	if s.b.job.Spec.IncludeText {
-		row.Text = text
-	}
-	if s.sha {
-		row.PassageID, row.DocumentID, row.SHA256 = d.PassageID(int(n)), d.ID, sha256.Sum256([]byte(text))
-	}
-	s.rec.n, s.rec.token = n, row.Token
-	s.line = row.AppendLine(s.line[:0], s.b.columns())
-	s.rec.leaf, s.leaf = leafOf(s.line, s.leaf)
-	return s.sorter.add(s.rec.append)
 }
 
 // basis of a row: the distinct lawful bases of its people.

@@ -39,6 +39,8 @@ type Service struct {
 	mu       sync.Mutex
 	progress map[string]float64 // of builds in this process
 	folds    map[consent.TenantID]*consent.Fold
+	watches  map[string]*watch // by manifest
+	looks    uint64
 }
 
 // NewService returns a service; Run makes it build.
@@ -58,7 +60,7 @@ func NewService(d Deps) *Service {
 	if d.SortBytes == 0 {
 		d.SortBytes = 32 << 20
 	}
-	return &Service{Deps: d, wake: make(chan struct{}, 1), progress: map[string]float64{}, folds: map[consent.TenantID]*consent.Fold{}}
+	return &Service{Deps: d, wake: make(chan struct{}, 1), progress: map[string]float64{}, folds: map[consent.TenantID]*consent.Fold{}, watches: map[string]*watch{}}
 }
 
 // How long it takes until what failed for want of a ledger is tried again.
@@ -70,7 +72,7 @@ const (
 // Run builds what is to be built, one manifest after the other, until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
 	for wait := firstRetry; ; {
-		held, err := s.Manifests.Unfinished(ctx, s.Files.Holder())
+		held, err := s.Manifests.Unfinished(ctx, s.Files.Holder(), Building)
 		settled := err == nil
 		for _, h := range held {
 			settled = s.build(ctx, h.Tenant, h.Row) && settled

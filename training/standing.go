@@ -2,6 +2,7 @@ package training
 
 import (
 	"context"
+	"errors"
 
 	"github.com/assent-gateway/assent/consent"
 )
@@ -18,14 +19,21 @@ const (
 // A standing is everyone's verdict for a purpose at the ledger's head, and how
 // people combine there: what may be written and served now.
 type standing struct {
-	now   consent.Time
-	at    consent.Position
-	due   consent.Time // the first retention to end of the rows that may leave; 0: none
-	by    map[consent.Jurisdiction]*verdicts
-	gone  map[int64]bool   // documents that were erased
-	rules [][]consent.Rule // by collection: as it decided, and as it is now
-	one   []consent.Verdict
-	two   []consent.Verdict
+	now consent.Time
+	at  consent.Position
+	due consent.Time // the first retention to end of the rows that may leave; 0: none
+	// since is the position that rows were decided at: an erasure after it is of
+	// them, too, whatever the person permits now. Who was erased before it and
+	// came back has another key, by which nothing older opens.
+	since    consent.Position
+	gone     map[consent.SubjectNum]bool // who was erased since
+	went     map[consent.SubjectNum]bool // of them, those of the last look
+	none     bool                        // the policy does not know the purpose any more: nothing may leave
+	by       map[consent.Jurisdiction]*verdicts
+	goneDocs map[int64]bool   // that were erased
+	rules    [][]consent.Rule // by collection: as it decided, and as it is now
+	one      []consent.Verdict
+	two      []consent.Verdict
 }
 
 // verdicts of people whose own jurisdiction is not known where def says.
@@ -37,31 +45,26 @@ type verdicts struct {
 	anew    bool                        // everybody may have, as by a new policy
 }
 
-// standingNow asks the ledger. A purpose that the policy does not know any more
-// permits nobody.
-func (s *Service) standingNow(ctx context.Context, t consent.TenantID, purpose string, cols []Collection) (*standing, error) {
-	st := &standing{by: map[consent.Jurisdiction]*verdicts{}}
-	for _, c := range cols {
-		rules := []consent.Rule{c.Rule}
-		now, there, err := s.Corpus.Rule(ctx, t, c.ID)
-		if err != nil {
-			return nil, err
-		}
-		if there && now != c.Rule {
-			rules = append(rules, now)
-		}
-		st.rules = append(st.rules, rules)
+// standingNow asks the ledger about a manifest's purpose, as rows are judged
+// that it has chosen.
+func (b *build) standingNow(ctx context.Context) (*standing, error) {
+	st := &standing{by: map[consent.Jurisdiction]*verdicts{}, since: b.job.Spec.AtPosition, gone: map[consent.SubjectNum]bool{}}
+	var err error
+	if st.rules, err = b.rules(ctx); err != nil {
+		return nil, err
+	}
+	for _, rules := range st.rules {
 		for _, r := range rules {
 			if st.by[r.Default] == nil {
 				st.by[r.Default] = &verdicts{of: map[consent.SubjectNum]consent.Verdict{}}
 			}
 		}
 	}
-	permit, err := s.Ledger.Permit(ctx, t, purpose)
+	permit, err := b.Ledger.Permit(ctx, b.t, b.job.Spec.Purpose)
 	if err != nil {
 		return nil, err
 	}
-	head, err := s.Ledger.Head(ctx, t)
+	head, err := b.Ledger.Head(ctx, b.t)
 	if err != nil {
 		return nil, err
 	}
@@ -70,6 +73,18 @@ func (s *Service) standingNow(ctx context.Context, t consent.TenantID, purpose s
 	st.now, st.at = permit.Now(), head.Position
 	st.look(permit)
 	return st, nil
+}
+
+// standingOrNone is standingNow for what is built: where the policy does not
+// know the purpose any more, nothing may leave.
+func (b *build) standingOrNone(ctx context.Context) (*standing, error) {
+	st, err := b.standingNow(ctx)
+	if errors.Is(err, consent.ErrPurposeUnknown) {
+		var head consent.Head
+		head, err = b.Ledger.Head(ctx, b.t)
+		st = &standing{now: head.Now, at: head.Position, none: true}
+	}
+	return st, err
 }
 
 // look brings verdicts up to date and notes who spoke.
@@ -84,10 +99,19 @@ func (st *standing) look(p consent.Permit) {
 			v.of[num], v.spoke[num] = verdict, true
 		})
 	}
+	st.went = map[consent.SubjectNum]bool{}
+	p.Suppressed(st.since, func(num consent.SubjectNum) {
+		if !st.gone[num] {
+			st.gone[num], st.went[num] = true, true
+		}
+	})
 }
 
 // spoke reports whether any of some people spoke since the last look.
 func (st *standing) spoke(members map[consent.SubjectNum]bool) bool {
+	if st.left(members) {
+		return true
+	}
 	for _, v := range st.by {
 		if v.anew {
 			return true
@@ -101,10 +125,23 @@ func (st *standing) spoke(members map[consent.SubjectNum]bool) bool {
 	return false
 }
 
+// left reports whether any of some people was erased since the last look.
+func (st *standing) left(members map[consent.SubjectNum]bool) bool {
+	for num := range st.went {
+		if members[num] {
+			return true
+		}
+	}
+	return false
+}
+
 // why a row may not leave now; "" when it may.
 func (st *standing) why(e *entry) string {
-	if st.gone[e.doc] {
+	if st.goneDocs[e.doc] {
 		return whyErased
+	}
+	if st.none {
+		return whyUnpermitted
 	}
 	if e.retain != 0 && e.retain <= st.now {
 		return whyRetention
@@ -122,8 +159,8 @@ func (st *standing) why(e *entry) string {
 	for _, rule := range st.rules[e.collection] {
 		v := st.by[rule.Default]
 		var all consent.Verdict
-		st.one, all = v.list(e.owners, st.one[:0], all)
-		st.two, all = v.list(e.mentions, st.two[:0], all)
+		st.one, all = st.list(v, e.owners, st.one[:0], all)
+		st.two, all = st.list(v, e.mentions, st.two[:0], all)
 		switch {
 		case rule.Permits(st.one, st.two):
 		case all&consent.Erased != 0:
@@ -137,11 +174,14 @@ func (st *standing) why(e *entry) string {
 	return why
 }
 
-func (v *verdicts) list(nums []consent.SubjectNum, out []consent.Verdict, all consent.Verdict) ([]consent.Verdict, consent.Verdict) {
+func (st *standing) list(v *verdicts, nums []consent.SubjectNum, out []consent.Verdict, all consent.Verdict) ([]consent.Verdict, consent.Verdict) {
 	for _, num := range nums {
 		verdict, ok := v.of[num]
 		if !ok {
 			verdict = v.unknown
+		}
+		if len(st.gone) > 0 && st.gone[num] {
+			verdict = consent.Block | consent.Erased
 		}
 		out = append(out, verdict)
 		all |= verdict

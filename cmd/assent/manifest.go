@@ -19,15 +19,18 @@ assent manifest build --resume ID --out DIR
 assent manifest check ID [--drop FILE]
 assent manifest diff ID OTHER
 assent manifest bind ID --run RUN [--model-digest sha256:…] [--pipeline NAME]
+assent manifest remedy ID --run RUN --remedy CHOICE --by NAME [--note TEXT]
 
 Training manifests: build one and fetch its files, ask whether it still holds
 (exit status 0 only when it is valid), see what differs between two, bind a
-training run to one.`
+training run to one (again, when its model has a digest), record what a person
+decided about a run that holds somebody who left: no_action, retrain,
+adapter_removal or unsupported.`
 
 func manifestCommand(ctx context.Context, s *session, args []string) error {
 	fs := newFlags(manifestUsage)
 	if len(args) == 0 {
-		return fs.mistake("build, check, diff or bind?")
+		return fs.mistake("build, check, diff, bind or remedy?")
 	}
 	switch args[0] {
 	case "build":
@@ -38,6 +41,8 @@ func manifestCommand(ctx context.Context, s *session, args []string) error {
 		return manifestDiff(ctx, s, args[1:])
 	case "bind":
 		return manifestBind(ctx, s, args[1:])
+	case "remedy":
+		return manifestRemedy(ctx, s, args[1:])
 	}
 	if _, err := fs.parse(s, args); err != nil {
 		return err

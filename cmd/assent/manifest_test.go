@@ -116,6 +116,12 @@ func TestManifestFromBuildToStale(t *testing.T) {
 	if stale.status != 1 || !strings.HasPrefix(stale.out, "stale ") || strings.Count(string(rows), "\n") != 3 {
 		t.Errorf("status %d, %s%s, drops %q", stale.status, stale.out, stale.err, rows)
 	}
+	if got := assent(t, url, "", "manifest", "remedy", id, "--run", "first run", "--remedy", "forget", "--by", "Cy"); got.status != 1 || !strings.Contains(got.err, "remedy") {
+		t.Errorf("no such remedy: status %d, %s", got.status, got.err)
+	}
+	if got := must(t, url, "", "manifest", "remedy", id, "--run", "first run", "--remedy", "retrain", "--by", "Cy", "--note", "one of many"); !strings.HasPrefix(got, "recorded at ledger position ") {
+		t.Error(got)
+	}
 	if got := assent(t, url, "", "manifest", "build", "--resume", id, "--out", dir+"x"); got.status != 1 || !strings.Contains(got.err, "manifest_stale") {
 		t.Errorf("files of a stale manifest: %d %s", got.status, got.err)
 	}

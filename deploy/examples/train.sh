@@ -38,8 +38,9 @@ for ((epoch = 1; epoch <= epochs; epoch++)); do
 	"$@" "$dir/data" "$epoch"
 done
 
-# The model that came of it, by its digest.
+# The model that came of it, by its digest: of the same run, and also when
+# somebody has left meanwhile.
 if [ -e "$dir.model" ]; then
 	digest=$(sha256sum "$dir.model" | cut -d ' ' -f 1)
-	assent manifest bind "$id" --run "$run-model" --pipeline train.sh --model-digest "sha256:$digest"
+	assent manifest bind "$id" --run "$run" --model-digest "sha256:$digest"
 fi

@@ -119,6 +119,8 @@ type Copies interface {
 	CopiesOf(ctx context.Context, t consent.TenantID, num consent.SubjectNum) ([]Copy, error)
 	// CopiesWith are those of manifests that hold any of some documents.
 	CopiesWith(ctx context.Context, t consent.TenantID, docs []retrieval.DocNum) ([]Copy, error)
+	// Lineage counts those that were finished, and the runs bound to them.
+	Lineage(ctx context.Context, t consent.TenantID, num consent.SubjectNum) (erasure.Lineage, error)
 	// Lying reports whether files of a manifest are on this gateway's disk.
 	Lying(id string) (bool, error)
 }

@@ -100,6 +100,11 @@ func (c *Checker) Gather(ctx context.Context, o erasure.Order) (erasure.Gathered
 	if err := c.look(ctx, o, m); err != nil {
 		return out, err
 	}
+	if o.Subject != 0 {
+		if out.Lineage, err = c.Copies.Lineage(ctx, o.Tenant, o.Subject); err != nil {
+			return out, err
+		}
+	}
 	return out, c.put(o, m)
 }
 

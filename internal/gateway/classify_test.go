@@ -28,6 +28,7 @@ const (
 	recordKey = "target " + erasecheck.RecordKeys
 	person    = "target " + erasecheck.Person
 	copies    = "target " + erasecheck.Manifests
+	decided   = "remains: who decided about a training run, sealed under the tenant's key"
 	tokens    = "remains: which rows manifests held, as sealed keyed tokens, and whom by number"
 )
 
@@ -62,6 +63,8 @@ var columns = map[string]string{
 	"manifest_subjects.tenant": nothing, "manifest_subjects.subject": tokens, "manifest_subjects.manifest": tokens,
 	"manifest_documents.tenant": nothing, "manifest_documents.manifest": nothing, "manifest_documents.part": nothing, "manifest_documents.sealed": tokens,
 	"erased_documents.tenant": nothing, "erased_documents.of": nothing, "erased_documents.num": tokens,
+	"manifest_run_notes.tenant": nothing, "manifest_run_notes.manifest": nothing, "manifest_run_notes.lookup": nothing,
+	"manifest_run_notes.position": nothing, "manifest_run_notes.sealed": decided,
 	"manifest_runs.tenant": nothing, "manifest_runs.manifest": nothing, "manifest_runs.lookup": nothing, "manifest_runs.position": nothing, "manifest_runs.sealed": nothing,
 	"outside_documents.tenant": nothing, "outside_documents.num": numbers, "outside_documents.collection": numbers, "outside_documents.state": numbers,
 	"outside_documents.until": numbers, "outside_people.tenant": nothing, "outside_people.collection": numbers, "outside_people.subject": numbers,

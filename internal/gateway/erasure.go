@@ -108,7 +108,11 @@ func (g *Gateway) eraseManifests(ctx context.Context, o erasure.Order) (map[stri
 			return nil, false, err
 		}
 	}
-	return map[string]uint64{erasecheck.Manifests: erased}, false, nil
+	failed, err := g.Training.EraseFailed(ctx, o.Tenant, o.Subject)
+	if err != nil {
+		return nil, false, err
+	}
+	return map[string]uint64{erasecheck.Manifests: erased + failed}, false, nil
 }
 
 // buildPatience is how long an erasure of documents waits for manifests that were

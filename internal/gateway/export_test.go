@@ -132,7 +132,9 @@ func (g *Gateway) DestroyRecordKey(ctx context.Context, num int) error {
 
 // A WrittenRow is of a manifest's files as they rest.
 type WrittenRow struct {
-	ID string `json:"document_id"`
+	Row     string `json:"row"`
+	ID      string `json:"document_id"`
+	Content string `json:"content_digest"`
 }
 
 // ManifestRows reads the JSON rows of a manifest past the second gate.

@@ -1,26 +1,22 @@
 package gateway_test
 
 import (
-	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/assent-gateway/assent/consent"
-	"github.com/assent-gateway/assent/eval"
 	"github.com/assent-gateway/assent/internal/gateway"
 	"github.com/assent-gateway/assent/retrieval"
 	"github.com/assent-gateway/assent/training"
@@ -472,6 +468,68 @@ func TestLineageOfARun(t *testing.T) {
 	}
 }
 
+// A model's digest comes after the run was bound, when somebody may have left
+// already; what is decided about it counts for who had left by then.
+func TestRemedyOfARun(t *testing.T) {
+	g := twoPeople(t, nil)
+	m := manifest(t, g, spec("a"))
+	if _, _, err := g.Training.Bind(t.Context(), trainer, m.ID, training.Run{ID: "r", Pipeline: "p"}); err != nil {
+		t.Fatal(err)
+	}
+	say(t, g, consent.Revoked, []string{"ada"}, trn)
+	model := training.Run{ID: "r", Model: "sha256:" + strings.Repeat("ab", 32)}
+	if _, _, err := g.Training.Bind(t.Context(), trainer, m.ID, model); err != nil {
+		t.Errorf("the digest of a model of a stale manifest: %v", err)
+	}
+	model.Model = "sha256:" + strings.Repeat("cd", 32)
+	if _, _, err := g.Training.Bind(t.Context(), trainer, m.ID, model); !errors.Is(err, training.ErrConflict) {
+		t.Errorf("another model: %v", err)
+	}
+	want := func(what, who, assessment, remedy string) {
+		t.Helper()
+		uses, err := g.Training.Uses(t.Context(), trainer, subject(t, who))
+		if err != nil || len(uses) != 1 || uses[0].Assessment != assessment {
+			t.Errorf("%s, %s: %+v %v", what, who, uses, err)
+			return
+		}
+		if got := uses[0].Runs[0].Remedy; got == nil && remedy != "" || got != nil && (got.Choice != remedy || got.By != "Cy") {
+			t.Errorf("%s, %s: remedy %+v", what, who, got)
+		}
+		if uses[0].Runs[0].Model != "sha256:"+strings.Repeat("ab", 32) {
+			t.Errorf("model %q", uses[0].Runs[0].Model)
+		}
+	}
+	want("before a decision", "ada", training.AssessmentRequired, "")
+	decide := func(choice string, made bool) training.Remedy {
+		t.Helper()
+		r, was, err := g.Training.Decide(t.Context(), trainer, m.ID, "r", training.Remedy{Choice: choice, By: "Cy"})
+		if err != nil || was != made {
+			t.Fatal(was, err)
+		}
+		return r
+	}
+	first := decide("no_action", true)
+	if again := decide("no_action", false); again.Position != first.Position {
+		t.Error("decided again: another entry")
+	}
+	row, ok := g.Entry(t, first.Position)
+	if body := string(row.Sealed); !ok || row.Kind != consent.KindRemedy || !strings.Contains(body, `"remedy":"no_action"`) || strings.Contains(body, "Cy") {
+		t.Errorf("entry: kind %d, %s", row.Kind, body)
+	}
+	want("decided", "ada", training.AssessmentDecided, "no_action")
+	want("decided", "bob", "", "no_action")
+	say(t, g, consent.Revoked, []string{"bob"}, trn) // later than that
+	want("somebody left behind the decision", "bob", training.AssessmentRequired, "no_action")
+	want("somebody left behind the decision", "ada", training.AssessmentDecided, "no_action")
+	decide("retrain", true)
+	want("decided again", "bob", training.AssessmentDecided, "retrain")
+	wantPurged(t, ended(t, g, erase(t, g, "ada").ID))
+	want("erased behind the decision", "ada", training.AssessmentRequired, "retrain")
+	if _, _, err := g.Training.Decide(t.Context(), trainer, m.ID, "other", training.Remedy{Choice: "retrain", By: "Cy"}); !errors.Is(err, training.ErrNotFound) {
+		t.Errorf("of no run: %v", err)
+	}
+}
+
 // People withdraw at the worst moments: behind the writing of the shard that
 // holds them, and behind the last look at all rows. Neither is in the manifest.
 func TestWithdrawalsBetweenTheLooks(t *testing.T) {
@@ -502,115 +560,4 @@ func TestWithdrawalsBetweenTheLooks(t *testing.T) {
 			t.Errorf("it holds %s", r.ID)
 		}
 	}
-}
-
-// Builds beside withdrawals: no manifest holds a row of anyone who was not
-// permitted at the head when it was entered, and each rebuilt is the same or
-// lacks exactly the withheld. ASSENT_MANIFESTS is how many are built.
-func TestBuildsBesideWithdrawals(t *testing.T) {
-	docs, err := eval.LoadDocs(sharedData(t, "irc/dev_docs.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	builds := 10
-	if n := os.Getenv("ASSENT_MANIFESTS"); n != "" {
-		fmt.Sscan(n, &builds)
-	}
-	g := openGateway(t, gateway.Config{Training: gateway.TrainingConfig{ShardRows: 1500}})
-	who := owners(docs)
-	say(t, g, consent.Granted, who, rag, emb, trn)
-	makeCollection(t, g, "irc", retrieval.Spec{})
-	ingest(t, g, "irc", docs)
-	ownersOf := map[string][]string{}
-	for _, d := range docs {
-		ownersOf[d.ID] = d.Owners
-	}
-	rand.New(rand.NewPCG(3, 3)).Shuffle(len(who), func(i, j int) { who[i], who[j] = who[j], who[i] })
-	leaving := who[:len(who)*3/10]
-
-	// One by one they withdraw, and the position of each is noted.
-	left := map[string]consent.Position{}
-	var mu sync.Mutex
-	var built atomic.Int64
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		ct, _ := consent.ParseType(trn)
-		for i, p := range leaving {
-			// Spread over the builds: the next one when as many are built.
-			for built.Load()*int64(len(leaving)) < int64(i)*int64(builds) && built.Load() < int64(builds) {
-				if i%8 != 0 {
-					break // some come in bursts
-				}
-				time.Sleep(time.Millisecond)
-			}
-			out, err := g.Ledger.Record(context.Background(), gateway.DefaultTenant, []consent.Entry{{Subject: subject(t, p), Type: ct, Status: consent.Revoked, Audit: consent.Audit{Source: "test"}}}, consent.Once{})
-			if err != nil || out[0].Err != nil {
-				t.Error(err)
-				return
-			}
-			mu.Lock()
-			left[p] = out[0].Position
-			mu.Unlock()
-		}
-	})
-	var all []training.Manifest
-	withheld := uint64(0)
-	for range builds {
-		s := spec("irc")
-		s.Linkable, s.Formats = true, []string{"jsonl"}
-		all = append(all, manifest(t, g, s))
-		withheld += all[len(all)-1].Withheld
-		built.Add(1)
-	}
-	wg.Wait()
-	rows, same, differ := 0, 0, 0
-	for i, m := range all {
-		// Read past the second gate, which would refuse: what matters here is
-		// what was written.
-		got := g.ManifestRows(t.Context(), m.ID)
-		rows += len(got)
-		if uint64(len(got)) != m.Rows {
-			t.Fatalf("%d rows, it says %d", len(got), m.Rows)
-		}
-		have := map[string]bool{}
-		for _, r := range got {
-			have[r.ID] = true
-			for _, p := range ownersOf[r.ID] {
-				if at := left[p]; at != 0 && at < m.Entry {
-					t.Fatalf("entered at %d, holds a row of somebody who withdrew at %d", m.Entry, at)
-				}
-			}
-		}
-		if i%5 == 0 {
-			s := spec("irc")
-			s.Linkable, s.Formats = true, []string{"jsonl"}
-			s.AtPosition, s.AtCorpus, s.AtCorpusHead = m.LedgerPos, m.CorpusPos, false
-			again := manifest(t, g, s)
-			if again.Digest != m.Digest {
-				t.Fatalf("rebuilt to another digest")
-			}
-			for _, r := range g.ManifestRows(t.Context(), again.ID) {
-				if !have[r.ID] {
-					t.Fatal("a rebuild holds a row that was not there")
-				}
-				delete(have, r.ID)
-			}
-			for id := range have { // what is withheld, and nothing else
-				gone := false
-				for _, p := range ownersOf[id] {
-					gone = gone || left[p] != 0
-				}
-				if !gone {
-					t.Fatal("a rebuild lacks a row that is permitted")
-				}
-			}
-			if len(have) == 0 {
-				same++
-			} else {
-				differ++
-			}
-		}
-	}
-	t.Logf("%d manifests of %d rows, %d people of %d withdrew meanwhile, %d rows withheld; rebuilt: %d the same, %d without the withheld",
-		builds, rows, len(leaving), len(who), withheld, same, differ)
 }

@@ -63,6 +63,7 @@ func probes() []probe {
 		{"GET /v1/manifests/:id/check", "/v1/manifests/MANIFEST/check", "", nil},
 		{"GET /v1/manifests/:id/diff/:other", "/v1/manifests/MANIFEST/diff/MANIFEST", "", nil},
 		{"POST /v1/manifests/:id/runs", "/v1/manifests/MANIFEST/runs", `{"run_id":"` + mark + `","model_digest":"sha256:` + strings.Repeat("0", 64) + `","pipeline":"` + mark + `"}`, nil},
+		{"POST /v1/manifests/:id/runs/:run/remedy", "/v1/manifests/MANIFEST/runs/" + mark + "/remedy", `{"remedy":"retrain","by":"` + mark + `","note":"` + mark + `"}`, nil},
 		{"GET /v1/manifests/:id/runs", "/v1/manifests/MANIFEST/runs", "", nil},
 		{"GET /v1/subjects/:user/training", "/v1/subjects/" + u + "/training", "", nil},
 		{"DELETE /v1/collections/:c/documents/:id", "/v1/collections/" + mark + "/documents/" + mark, "", nil},

@@ -72,6 +72,7 @@ func TestEveryRouteThatReturnsTextPassesBothGates(t *testing.T) {
 		"GET /v1/manifests/:id/diff/:other":       noRow,
 		"POST /v1/manifests/:id/runs":             noText,
 		"GET /v1/manifests/:id/runs":              noText,
+		"POST /v1/manifests/:id/runs/:run/remedy": noText,
 		"GET /v1/subjects/:user/training":         "which manifests hold a person, for who may read consent",
 		"POST /v1/collections/:c/search":          search,
 		"GET /v1/collections/:c/documents/:id":    document,

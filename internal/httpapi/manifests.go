@@ -344,9 +344,12 @@ type runOut struct {
 	ModelDigest    string           `json:"model_digest,omitempty"`
 	Pipeline       string           `json:"pipeline,omitempty"`
 	LedgerPosition consent.Position `json:"ledger_position"`
+	Remedy         *remedyOut       `json:"remedy,omitempty"`
 }
 
-func runOf(r training.Run) runOut { return runOut{r.ID, r.Model, r.Pipeline, r.Position} }
+func runOf(r training.Run) runOut {
+	return runOut{r.ID, r.Model, r.Pipeline, r.Position, remedyOf(r.Remedy)}
+}
 
 // bindRun binds a run. A repeat comes to the same by itself: with the same
 // content it answers what was bound.
@@ -423,7 +426,7 @@ func (c *call) subjectTraining() error {
 	for i, u := range uses {
 		out.Manifests[i] = useOut{u.Manifest, u.Purpose, u.ExpiresAt.String(), u.Permitted, u.Assessment, make([]runOut, len(u.Runs))}
 		for k, r := range u.Runs {
-			out.Manifests[i].Runs[k] = runOf(r)
+			out.Manifests[i].Runs[k] = lineageOf(r)
 		}
 	}
 	return c.json(http.StatusOK, out)

@@ -128,6 +128,28 @@ func TestManifestLifeOverHTTP(t *testing.T) {
 	if u := s.do(t, "GET", "/v1/subjects/p3/training", "").is(200); u.get("manifests.0.assessment") != "assessment_required" {
 		t.Errorf("%s", u.body)
 	}
+	remedy := path + "/runs/r/remedy"
+	for body, field := range map[string]string{
+		`{"remedy":"forget","by":"Cy"}`:              "remedy",
+		`{"remedy":"retrain"}`:                       "by",
+		`{"remedy":"retrain","by":"a\u0000"}`:        "by",
+		`{"remedy":"retrain","by":"Cy","note":"\n"}`: "note",
+	} {
+		s.do(t, "POST", remedy, body).is(400, "invalid_input", field)
+	}
+	s.do(t, "POST", path+"/runs/other/remedy", `{"remedy":"retrain","by":"Cy"}`).is(404, "not_found")
+	for _, status := range []int{201, 200} {
+		if r := s.do(t, "POST", remedy, `{"remedy":"no_action","by":"Cy","note":"one of many"}`).is(status); r.get("by") != "Cy" || r.get("decided_at") == "" {
+			t.Errorf("%s", r.body)
+		}
+	}
+	s.do(t, "POST", remedy, `{"remedy":"retrain","by":"Cy"}`).is(201)
+	if r := s.do(t, "GET", path+"/runs", "").is(200); r.get("runs.0.remedy.remedy") != "retrain" || r.get("runs.0.remedy.by") != "Cy" {
+		t.Errorf("%s", r.body)
+	}
+	if u := s.do(t, "GET", "/v1/subjects/p3/training", "").is(200); u.get("manifests.0.assessment") != "decided" || u.get("manifests.0.runs.0.remedy.remedy") != "retrain" || strings.Contains(string(u.body), "Cy") {
+		t.Errorf("%s", u.body)
+	}
 	next := s.manifest(t, plainManifest)
 	if d := s.do(t, "GET", path+"/diff/"+next.get("id"), "").is(200); strings.Count(string(d.body), "\n") != 1 || d.get("op") != "removed" || d.get("reason") != "refused" {
 		t.Errorf("%s", d.body)

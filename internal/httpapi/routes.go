@@ -111,6 +111,7 @@ func (a *api) routes() []route {
 		{get, "/v1/manifests/:id/diff/:other", manifests, nil, (*call).diffManifests},
 		{post, "/v1/manifests/:id/runs", choose, nil, (*call).bindRun},
 		{get, "/v1/manifests/:id/runs", manifests, nil, (*call).listRuns},
+		{post, "/v1/manifests/:id/runs/:run/remedy", choose, nil, (*call).decideRemedy},
 		{get, "/v1/subjects/:user/training", prove, nil, (*call).subjectTraining},
 		{post, "/v1/subjects/:user/identifiers", write, nil, (*call).addIdentifier},
 		{post, "/v1/events", deliver, nil, (*call).receive},

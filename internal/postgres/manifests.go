@@ -95,11 +95,11 @@ func (db *DB) ManifestsLike(ctx context.Context, t consent.TenantID, inputs [32]
 }
 
 // Unfinished implements training.Manifests.
-func (db *DB) Unfinished(ctx context.Context, holder string) (held []training.Held, err error) {
+func (db *DB) Unfinished(ctx context.Context, holder string, state training.State) (held []training.Held, err error) {
 	err = db.reading(ctx, "find unfinished manifests", func(s *session) error {
 		held = nil
 		return s.each(ctx, `SELECT m.tenant, `+manifestColumns+` FROM manifests m
-			WHERE m.state = $1 AND m.holder = $2 ORDER BY m.created_at, m.id`, []any{int16(training.Building), holder}, func(read scan) error {
+			WHERE m.state = $1 AND m.holder = $2 ORDER BY m.created_at, m.id`, []any{int16(state), holder}, func(read scan) error {
 			var h training.Held
 			err := read(append([]any{(*string)(&h.Tenant)}, manifestDst(&h.Row)...)...)
 			held = append(held, h)

@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -61,8 +62,8 @@ func Combine(label string, keys ...Key) Key {
 // MAC returns HMAC-SHA256 of label and parts, each length-prefixed, so that
 // MAC(k, "ab", "c") and MAC(k, "a", "bc") differ.
 func MAC(k Key, label string, parts ...[]byte) [32]byte {
-	var buf [512]byte
-	return hmac256(k[:], appendParts(buf[:0], label, parts))
+	var stack [blockSize + 448]byte
+	return outer(k[:], sha256.Sum256(appendParts(inner(stack[:0], k[:]), label, parts)))
 }
 
 // appendParts appends label and parts, each behind its length as a big-endian

@@ -1,6 +1,9 @@
 package seal
 
-import "crypto/sha256"
+import (
+	"crypto/sha256"
+	"encoding/binary"
+)
 
 // HMAC (RFC 2104) and HKDF (RFC 5869) over SHA-256, written out because one
 // call of crypto/hkdf allocates a dozen times and a gateway that starts makes
@@ -13,25 +16,33 @@ const blockSize = 64
 // hmac256 returns HMAC-SHA256. key is at most one block long: longer ones
 // would have to be hashed first, and no caller has one.
 func hmac256(key, msg []byte) [32]byte {
+	var stack [blockSize + 256]byte
+	return outer(key, sha256.Sum256(append(inner(stack[:0], key), msg...)))
+}
+
+// inner begins what the inner hash is over: a caller that appends its message
+// to it saves a copy.
+func inner(dst, key []byte) []byte {
 	if len(key) > blockSize {
 		panic("seal: HMAC key longer than a block")
 	}
-	var stack [blockSize + 512]byte
-	inner := append(stack[:0], pad(key, 0x36)...)
-	sum := sha256.Sum256(append(inner, msg...))
-	var outer [blockSize + 32]byte
-	copy(outer[:], pad(key, 0x5c))
-	copy(outer[blockSize:], sum[:])
-	return sha256.Sum256(outer[:])
+	return pad(dst, key, 0x3636363636363636)
 }
 
-func pad(key []byte, with byte) []byte {
+func outer(key []byte, sum [32]byte) [32]byte {
+	var stack [blockSize + 32]byte
+	b := pad(stack[:0], key, 0x5c5c5c5c5c5c5c5c)
+	return sha256.Sum256(append(b, sum[:]...))
+}
+
+// pad appends the key's block, eight bytes at a time.
+func pad(dst, key []byte, with uint64) []byte {
 	var block [blockSize]byte
 	copy(block[:], key)
-	for i := range block {
-		block[i] ^= with
+	for i := 0; i < blockSize; i += 8 {
+		dst = binary.LittleEndian.AppendUint64(dst, binary.LittleEndian.Uint64(block[i:])^with)
 	}
-	return block[:]
+	return dst
 }
 
 // extract is HKDF-Extract; a nil salt is a block of zeros (RFC 5869 §2.2).

@@ -47,6 +47,12 @@ func AppendSeal(dst []byte, k Key, plaintext, aad []byte) []byte {
 // Open returns the plaintext of a box made by Seal with the same key and
 // additional data, or ErrOpen.
 func Open(k Key, box, aad []byte) ([]byte, error) {
+	return AppendOpen(make([]byte, 0, max(len(box)-Overhead, 0)), k, box, aad)
+}
+
+// AppendOpen is Open, appending the plaintext to dst. box must not overlap the
+// free capacity of dst.
+func AppendOpen(dst []byte, k Key, box, aad []byte) ([]byte, error) {
 	if len(box) < Overhead {
 		return nil, ErrOpen
 	}
@@ -58,7 +64,7 @@ func Open(k Key, box, aad []byte) ([]byte, error) {
 		return nil, ErrOpen
 	}
 	box = box[commitSize:]
-	plaintext, err := gcm.Open(make([]byte, 0, len(box)-tagSize), zeroNonce[:], box, aad)
+	plaintext, err := gcm.Open(dst, zeroNonce[:], box, aad)
 	if err != nil {
 		return nil, ErrOpen
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/assent-gateway/assent/internal/seal"
 )
@@ -16,6 +17,8 @@ type reading struct {
 	f    *os.File
 	r    *bufio.Reader
 	n    uint64
+	box  []byte
+	open []byte // room for what a box holds
 	left []byte
 	last bool
 }
@@ -64,8 +67,8 @@ func (r *reading) chunk() error {
 	if n > chunkSize+seal.Overhead {
 		return damaged("a chunk's length")
 	}
-	box := make([]byte, n)
-	if _, err := io.ReadFull(r.r, box); err != nil {
+	r.box = slices.Grow(r.box[:0], int(n))[:n]
+	if _, err := io.ReadFull(r.r, r.box); err != nil {
 		return r.broken(err)
 	}
 	_, err := r.r.Peek(1)
@@ -76,9 +79,10 @@ func (r *reading) chunk() error {
 	if r.last = err == io.EOF; r.last {
 		last = 1
 	}
-	if r.left, err = seal.Open(r.key(), box, chunkAAD(r.name, r.n, last)); err != nil {
+	if r.left, err = seal.AppendOpen(r.open[:0], r.key(), r.box, chunkAAD(r.name, r.n, last)); err != nil {
 		return damaged("a chunk does not open")
 	}
+	r.open = r.left
 	r.n++
 	return nil
 }

@@ -32,10 +32,20 @@ type file struct {
 	buf  []byte
 	box  []byte
 	err  error
+	once bool // it need not outlive a crash
 }
 
 // Create implements training.Files.
 func (d *Dir) Create(name string, key seal.Key) (training.File, error) {
+	return d.create(name, key, false)
+}
+
+// Scratch implements training.Files: nothing of it is synced.
+func (d *Dir) Scratch(name string, key seal.Key) (training.File, error) {
+	return d.create(name, key, true)
+}
+
+func (d *Dir) create(name string, key seal.Key, once bool) (training.File, error) {
 	const doing = "create a file"
 	path, err := d.path(name)
 	if err != nil {
@@ -48,7 +58,7 @@ func (d *Dir) Create(name string, key seal.Key) (training.File, error) {
 	if err != nil {
 		return nil, fail(doing, err)
 	}
-	w := &file{d: d, name: name, path: path, key: seal.Hold(key), f: f, buf: make([]byte, 0, chunkSize)}
+	w := &file{d: d, name: name, path: path, key: seal.Hold(key), f: f, buf: make([]byte, 0, chunkSize), once: once}
 	if err := w.put([]byte(magic)); err != nil {
 		w.Abort()
 		return nil, err
@@ -99,9 +109,11 @@ func (w *file) Commit() error {
 	if w.err != nil {
 		return w.err
 	}
-	err := w.d.fault("file.sync")
-	if err == nil {
-		err = w.f.Sync()
+	var err error
+	if !w.once {
+		if err = w.d.fault("file.sync"); err == nil {
+			err = w.f.Sync()
+		}
 	}
 	if closed := w.f.Close(); err == nil {
 		err = closed
@@ -113,7 +125,7 @@ func (w *file) Commit() error {
 	if err == nil {
 		err = os.Rename(w.path+".new", w.path)
 	}
-	if err == nil {
+	if err == nil && !w.once {
 		err = syncDir(filepath.Dir(w.path))
 	}
 	if err != nil {

@@ -110,7 +110,7 @@ var manifestCases = []testCase{{
 	},
 }, {
 	name:     "a holder's unfinished manifests come oldest first, of every tenant",
-	contract: "training/ports.go: Unfinished returns what a holder is building, of every tenant, oldest first",
+	contract: "training/ports.go: Unfinished returns what a holder is building, or what failed there, of every tenant, oldest first",
 	run: func(t *testing.T, f *fixture) {
 		f.manifest(t, tenantB, manifest(2, training.Building))
 		f.manifest(t, tenantA, manifest(3, training.Building))
@@ -120,12 +120,15 @@ var manifestCases = []testCase{{
 		other := manifest(0, training.Building)
 		other.Holder = "there"
 		f.manifest(t, tenantA, other)
-		held, err := f.Unfinished(f.ctx, "here")
+		held, err := f.Unfinished(f.ctx, "here", training.Building)
 		must(t, err)
 		same(t, "held", held, []training.Held{
 			{Tenant: tenantA, Row: manifest(1, training.Building)}, {Tenant: tenantB, Row: manifest(2, training.Building)},
 			{Tenant: tenantA, Row: manifest(3, training.Building)},
 		})
+		held, err = f.Unfinished(f.ctx, "here", training.Failed)
+		must(t, err)
+		same(t, "failed", held, []training.Held{{Tenant: tenantA, Row: manifest(5, training.Failed)}})
 	},
 }, {
 	name:     "ready manifests of the same inputs come newest first",
@@ -206,6 +209,30 @@ var manifestCases = []testCase{{
 		runs, err = f.RunsOf(f.ctx, tenantB, "m_1")
 		must(t, err)
 		same(t, "another tenant's", len(runs), 0)
+	},
+}, {
+	name:     "what is recorded about a run is of one that is bound, and comes in order",
+	contract: "training/ports.go: AddRunNote records something about a run that is bound; ErrNotFound. Repeatable",
+	run: func(t *testing.T, f *fixture) {
+		f.manifest(t, tenantA, manifest(1, training.Ready))
+		note := func(run, at int) training.RunRow {
+			return training.RunRow{Manifest: "m_1", Lookup: mac("run", run), Position: consent.Position(at), Sealed: box("note", at)}
+		}
+		for _, run := range []int{1, 2} {
+			_, _, err := f.AddRun(f.ctx, tenantA, training.RunRow{Manifest: "m_1", Lookup: mac("run", run), Position: 9, Sealed: box("run", run)})
+			must(t, err)
+		}
+		wantErr(t, f.AddRunNote(f.ctx, tenantA, note(3, 20)), training.ErrNotFound)
+		wantErr(t, f.AddRunNote(f.ctx, tenantB, note(1, 20)), training.ErrNotFound)
+		for _, n := range []training.RunRow{note(1, 12), note(2, 11), note(1, 10), note(1, 12)} {
+			must(t, f.AddRunNote(f.ctx, tenantA, n))
+		}
+		got, err := f.RunNotesOf(f.ctx, tenantA, "m_1")
+		must(t, err)
+		same(t, "notes", got, []training.RunRow{note(1, 10), note(2, 11), note(1, 12)})
+		got, err = f.RunNotesOf(f.ctx, tenantB, "m_1")
+		must(t, err)
+		same(t, "another tenant's", len(got), 0)
 	},
 }, {
 	name:     "the keys of manifests whose files are kept are named",

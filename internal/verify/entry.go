@@ -20,6 +20,7 @@ const (
 	kindRemoval  = 14
 	kindLift     = 15
 	kindErased   = 16
+	kindRemedy   = 22
 )
 
 // An Entry is what an entry shows in clear. The sealed part is opened by
@@ -36,7 +37,7 @@ type Entry struct {
 	Recorded     time.Time
 	Expires      time.Time // zero: none
 	Sealed       int       // bytes
-	Rest         []byte    // of a manifest, a run or an erasure: JSON in clear, which Sealed counts; else nil
+	Rest         []byte    // of a manifest, a run, a remedy or an erasure: JSON in clear, which Sealed counts; else nil
 }
 
 // ParseEntry reads version 1 of the canonical entry:
@@ -64,7 +65,7 @@ func ParseEntry(b []byte) (Entry, error) {
 	rest := r.take(r.number(4))
 	e.Sealed = len(rest)
 	switch e.Kind {
-	case kindErasure, kindHold, kindManifest, kindRun, kindRemoval, kindLift, kindErased:
+	case kindErasure, kindHold, kindManifest, kindRun, kindRemedy, kindRemoval, kindLift, kindErased:
 		e.Rest = rest
 	}
 	switch {

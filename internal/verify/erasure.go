@@ -47,6 +47,7 @@ type ErasureStatement struct {
 	RemovedDocuments  uint64             `json:"removed_documents,omitempty"`
 	RedactedDocuments uint64             `json:"redacted_documents,omitempty"`
 	SuspectedMentions uint64             `json:"suspected_mentions,omitempty"`
+	Lineage           *ErasureLineage    `json:"lineage,omitempty"`
 	Targets           []ErasureTarget    `json:"targets"`
 	Probes            []ErasureProbe     `json:"probes"`
 	NoticeHash        string             `json:"notice_sha256,omitempty"`
@@ -55,6 +56,13 @@ type ErasureStatement struct {
 	NotCovered        []string           `json:"not_covered"`
 	Archive           ErasureArchive     `json:"archive"`
 	ClaimDigest       string             `json:"claim_digest"`
+}
+
+// An ErasureLineage counts training manifests that held the person, and the
+// runs bound to them; a receipt about documents, or from before, has none.
+type ErasureLineage struct {
+	Manifests uint64 `json:"manifests"`
+	Runs      uint64 `json:"runs"`
 }
 
 // An ErasureTarget is a store that the erasure reached.
@@ -319,6 +327,9 @@ func ExplainErasure(r ErasureReceipt) string {
 	if s.SuspectedMentions > 0 {
 		say("  %d documents of others seemed to name the person, and were listed for review.", s.SuspectedMentions)
 	}
+	if l := s.Lineage; l != nil {
+		say("  %d training manifests held rows of the person; %d training runs are bound to them.", l.Manifests, l.Runs)
+	}
 	for _, t := range s.Targets {
 		say("- %s (%s): %s of %s; %d deleted, %d left; %s.", t.Name, t.Kind, t.Level, t.Goal, t.Deleted, t.Remaining, t.Method)
 		if t.Exception != "" {
@@ -332,6 +343,9 @@ func ExplainErasure(r ErasureReceipt) string {
 	}
 	say("- %s (%s), until %s", s.Archive.Holds, s.Archive.Basis, s.Archive.Until)
 	say("What this does not prove")
+	if l := s.Lineage; l != nil && l.Runs > 0 {
+		say("- that a model forgot the person: what is to be done about the models of those runs, a person decides")
+	}
 	for _, line := range s.NotCovered {
 		say("- %s", line)
 	}

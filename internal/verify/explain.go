@@ -126,6 +126,8 @@ func kindName(k uint8) string {
 		return "about a training manifest"
 	case kindRun:
 		return "about a training run"
+	case kindRemedy:
+		return "a decision about a training run that holds somebody who no longer permits"
 	}
 	names := [...]string{"", "a consent record", "a policy", "the publication of a consent type",
 		"an attestation that documents are about nobody", "a change of a document's owners", "an erasure",

@@ -1,0 +1,76 @@
+package consent
+
+import "context"
+
+// departure is the suppression of somebody, as the ledger has folded it in.
+type departure struct {
+	num SubjectNum
+	at  Position
+}
+
+// Suppressed calls f with everyone whose erasure was entered after a position,
+// by the newest state that the gateway has applied, and was not taken back:
+// also with those who permit again, whose data from before may not be used all
+// the same. f runs under the ledger's lock: it must be short and must not call
+// the ledger. It costs what was entered since, and may name somebody twice.
+func (p Permit) Suppressed(after Position, f func(SubjectNum)) {
+	if p.t == nil {
+		return
+	}
+	p.t.mu.RLock()
+	defer p.t.mu.RUnlock()
+	all := p.t.departures
+	for i := len(all) - 1; i >= 0 && all[i].at > after; i-- {
+		if s := p.t.byNum[all[i].num]; s != nil && (s.gone || s.suppressed && s.suppressedPos > after) {
+			f(all[i].num)
+		}
+	}
+}
+
+// A Leaving is when somebody stopped permitting, for who no longer does.
+type Leaving struct {
+	Position Position // of the newest entry that counts
+	Time     Time     // when what was granted there ended by itself; 0: it did not
+	Erased   bool     // an erasure was entered after a position that was asked about
+}
+
+// Left returns when a person's permission for a purpose, or that for embedding,
+// which every purpose needs, was last changed, and whether they were erased
+// after a position.
+func (l *Ledger) Left(ctx context.Context, id TenantID, num SubjectNum, purpose string, after Position) (Leaving, error) {
+	t, head, err := l.fresh(ctx, id)
+	if err != nil {
+		return Leaving{}, err
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	var out Leaving
+	s := t.byNum[num]
+	if s == nil {
+		return out, nil
+	}
+	if s.suppressed {
+		out.Position, out.Erased = s.suppressedPos, s.suppressedPos > after
+	}
+	if s.gone { // for good: who comes back is somebody else
+		out.Erased = true
+	}
+	for _, sup := range t.behind[num] {
+		if !sup.lifted {
+			out.Position = max(out.Position, sup.at)
+		}
+	}
+	for _, name := range []string{purpose, Embedding} {
+		p := s.purposes[name]
+		if p == nil {
+			continue
+		}
+		out.Position = max(out.Position, p.current.position, p.restriction.position)
+		for _, g := range p.grants {
+			if g.until != 0 && g.until <= head.Now {
+				out.Time = max(out.Time, g.until)
+			}
+		}
+	}
+	return out, nil
+}
