@@ -111,11 +111,12 @@ func (k Kind) clear() bool {
 	return false
 }
 
-// A SubjectRow is a person as stored: no identifier in clear. Of an erased
-// person only number and mark are left (LookupVersion 2, no Key).
+// A SubjectRow is a person as stored: no identifier in clear. Of LookupVersion 2
+// it is a suppression mark, which has no Key; of 3 it is a person's who was
+// suppressed, whom no Lookup leads to (mark.go).
 type SubjectRow struct {
 	Num           SubjectNum
-	Lookup        [32]byte // HMAC of the tenant's lookup key and the normal form; or the suppression mark
+	Lookup        [32]byte // HMAC of the tenant's lookup key and the normal form; or the suppression mark; or random
 	LookupVersion uint8
 	Key           seal.Ref // the vault slot of the person's key
 	Sealed        []byte   // MAC of the row ‖ the identifier, sealed under the person's key

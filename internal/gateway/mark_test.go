@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -132,4 +133,49 @@ func TestWithEveryKeyTheErasedAreSuppressedAndNoMore(t *testing.T) {
 			t.Errorf("the erased: %+v, %v", a.Decisions, err)
 		}
 	})
+}
+
+// A suppression that is taken back leaves everything as it was, by every
+// identifier, also after a start; and an erasure after that forgets both.
+func TestALiftedSuppressionIsForgottenWithTheNext(t *testing.T) {
+	t.Parallel()
+	cfg := gateway.Config{DataDir: filepath.Join(t.TempDir(), "data"), AdminKey: adminKey, ErasuresByHand: true}
+	ctx, id := t.Context(), gateway.DefaultTenant
+	g := openGateway(t, cfg)
+	say(t, g, consent.Granted, []string{"ada"}, rag, emb)
+	makeCollection(t, g, "c", retrieval.Spec{})
+	ingest(t, g, "c", invented("ada"))
+	other := "email:another-name@example.org"
+	if _, err := g.Ledger.Identify(ctx, id, subject(t, "ada"), subject(t, other)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.Erasure.Cancel(ctx, id, erase(t, g, "ada").ID); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		a, err := g.Ledger.Decide(ctx, id, []consent.Subject{subject(t, "ada"), subject(t, other)}, consent.Question{Purpose: "rag_retrieval"})
+		if err != nil || !a.Decisions[0].Allowed || !a.Decisions[1].Allowed || hits(t, g) != 2 {
+			t.Errorf("after it was taken back: %+v, %v, %d hits", a.Decisions, err, hits(t, g))
+		}
+		g.Close()
+		g = openGateway(t, cfg)
+	}
+	num, err := g.Ledger.Find(ctx, id, subject(t, "ada"))
+	if err != nil || !reach(t, g, "user:ada")[fmt.Sprintf("n%d", num)] {
+		t.Errorf("of the living nothing is found: %v", err)
+	}
+	wantPurged(t, ended(t, g, erase(t, g, other).ID))
+	for range 2 { // two marks, of which one was taken back
+		if got := reach(t, g, "user:ada"); got[fmt.Sprintf("n%d", num)] || len(sorted(got, 'n')) != 2 {
+			t.Errorf("numbers %v are reached", sorted(got, 'n'))
+		}
+		if n := hits(t, g); n != 0 {
+			t.Errorf("%d hits of the erased", n)
+		}
+		g.Close()
+		g = openGateway(t, cfg)
+	}
+	if n := g.KeySlots(); n != 0 {
+		t.Errorf("%d keys are left", n)
+	}
 }

@@ -68,6 +68,7 @@ func (l *Log) Await(ctx context.Context, id consent.TenantID, p consent.Position
 			if err == nil && c.Size >= uint64(p) || err != nil && err != ErrPending {
 				return c, err
 			}
+			t.Wake() // whose entry it is may have died before it signed
 		}
 	}
 }
