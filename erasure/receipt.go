@@ -105,6 +105,7 @@ var (
 		"what lies below the files: flash that levels wear, file systems that copy on write, snapshots; the memory of processes",
 		"what left the gateway before: answers, and what applications made of them",
 		"names in texts of others that nobody declared as mentions",
+		"what recipients outside hold: that they erased it, they say; who is named as silent or as refusing has not said it",
 		"rows of training manifests whose document had been replaced or deleted before it was erased, where the erasure was not of its owner: until the manifest expires",
 	}
 )
