@@ -314,14 +314,13 @@ func (w *work) step(ctx context.Context) error {
 		return w.save(ctx)
 	}
 	w.Deps.Step("erasure.before." + next.Name)
+	gone := map[string]uint64{}
 	for more := true; more; {
 		var deleted map[string]uint64
 		var err error
 		deleted, more, err = next.Run(ctx, w.j.order(w.t, &w.row))
 		for name, n := range deleted {
-			if r := w.j.target(name); r != nil {
-				r.Deleted += n
-			}
+			gone[name] += n
 		}
 		if err != nil {
 			return err
@@ -331,11 +330,14 @@ func (w *work) step(ctx context.Context) error {
 		}
 	}
 	w.Deps.Step("erasure.after." + next.Name) // a crash here: the step is repeated and finds nothing
-	w.j.Steps = append(w.j.Steps, next.Name)
-	for i := range w.j.Targets {
-		w.j.Targets[i].Done = w.reached(w.j.Targets[i].Name)
-	}
-	return w.save(ctx)
+	return w.keep(ctx, func() {
+		w.j.Steps = append(w.j.Steps, next.Name)
+		for i := range w.j.Targets {
+			r := &w.j.Targets[i]
+			r.Deleted += gone[r.Name]
+			r.Done = w.reached(r.Name)
+		}
+	})
 }
 
 // next is a step whose predecessors have ended and that has not; nil when all have.

@@ -60,7 +60,8 @@ func (p *Processor) Wants(k Kind) bool { return slices.Contains(p.Kinds, k) }
 // Sink is the name of the processor's cursor.
 func (p *Processor) Sink() string { return sinkOf(p.Name) }
 
-func sinkOf(name string) string { return "processor/" + name }
+// sinkOf is a word of the log, and no name that a broker may have.
+func sinkOf(name string) string { return "processor." + name }
 
 // Bounds of a processor.
 const (

@@ -195,7 +195,7 @@ func TestProcessorsAreTold(t *testing.T) {
 	if err := g.Processors.Drop(t.Context(), gateway.DefaultTenant, "moody"); err != nil {
 		t.Fatal(err)
 	}
-	if _, found, err := g.CursorOf(t.Context(), "processor/moody"); found || err != nil {
+	if _, found, err := g.CursorOf(t.Context(), "processor.moody"); found || err != nil {
 		t.Errorf("its cursor: %v %v", found, err)
 	}
 }

@@ -47,6 +47,8 @@ type Deps struct {
 	RateLimit float64
 	// Now is the clock of the limit; nil: time.Now.
 	Now func() time.Time
+	// Heartbeat is how long a stream of events is silent at most; 0: 10 seconds.
+	Heartbeat time.Duration
 	// Stopping is closed when streams of events are to end; nil: never.
 	Stopping <-chan struct{}
 }

@@ -103,8 +103,8 @@ func (c *call) acceptsEvents() bool {
 	return false
 }
 
-// heartbeat is how long a stream is silent at most. Then the key is looked at
-// again, and the ledger: what wakes a stream earlier may be lost.
+// heartbeat is how long a stream is silent at most, unless Deps say so. Then key
+// and ledger are looked at again: what wakes a stream earlier may be lost.
 const heartbeat = 10 * time.Second
 
 // streamEvents sends events as they come, until the client goes, the gateway
@@ -119,12 +119,21 @@ func (c *call) streamEvents(from consent.Position) error {
 		return err
 	}
 	rc := http.NewResponseController(c.w)
-	beat := time.NewTimer(heartbeat)
+	silence := c.Heartbeat
+	if silence == 0 {
+		silence = heartbeat
+	}
+	beat := time.NewTimer(silence)
 	defer beat.Stop()
 	for {
 		news, err := c.Ledger.News(c.ctx(), c.tenant()) // before it is read: nothing comes between
 		if err != nil {
 			return err
+		}
+		if c.w.Written() { // a key that was revoked meanwhile hears no more
+			if err := c.authenticate(); err != nil || c.route.need.check(&c.key) != nil {
+				return nil
+			}
 		}
 		found, upTo, err := c.Events.Read(c.ctx(), c.tenant(), from, eventPage)
 		if err != nil {
@@ -142,7 +151,7 @@ func (c *call) streamEvents(from consent.Position) error {
 			from = upTo
 			continue
 		}
-		beat.Reset(heartbeat)
+		beat.Reset(silence)
 		select {
 		case <-c.ctx().Done():
 			return nil
@@ -150,9 +159,6 @@ func (c *call) streamEvents(from consent.Position) error {
 			return nil
 		case <-news:
 		case <-beat.C:
-			if err := c.authenticate(); err != nil || c.route.need.check(&c.key) != nil {
-				return nil
-			}
 		}
 	}
 }

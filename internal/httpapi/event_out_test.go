@@ -8,10 +8,12 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
 	"github.com/assent-gateway/assent/internal/gateway"
+	"github.com/assent-gateway/assent/internal/httpapi"
 )
 
 // told is an event that went out.
@@ -247,4 +249,27 @@ func TestEventsStream(t *testing.T) {
 		t.Errorf("after the end: %v", e)
 	}
 	s.do(t, "GET", "/v1/events", "", "Accept: text/event-stream", "Last-Event-ID: x").is(400, "invalid_input", "Last-Event-ID")
+}
+
+// TestAStreamEndsWithItsKey: who may no longer read hears no more.
+func TestAStreamEndsWithItsKey(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	s.Handler = httpapi.New(httpapi.Deps{
+		Ledger: s.Ledger, Retrieval: s.Retrieval, Credentials: s.Credentials, Tenants: s, Tree: s.Tree, Ready: s.Ready,
+		Erasure: s.Erasure, Events: s.Events, Heartbeat: 5 * time.Millisecond,
+	})
+	u := s.listen(t)
+	a := s.do(t, "POST", "/v1/keys", `{"name":"k","scopes":["consent:read"],"purposes":["rag_retrieval","embedding"]}`).is(201)
+	s.says(t, "granted", "ada")
+	stream := s.subscribe(t, u, a.get("key"), "")
+	if e, _, ok := stream.next(); !ok || e.Subject != "user:ada" {
+		t.Fatal(e, ok)
+	}
+	_, _, _ = stream.next()
+	s.do(t, "DELETE", "/v1/keys/"+a.get("id"), "").is(204)
+	s.says(t, "denied", "bob")
+	if e, _, ok := stream.next(); ok {
+		t.Errorf("after its key was revoked: %v", e)
+	}
 }
