@@ -14,6 +14,7 @@ import (
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/internal/amqp"
@@ -192,9 +193,49 @@ func TestTheSameErasureByKafkaRabbitMQAndHTTPIsOne(t *testing.T) {
 	if ids := searchIDs(t, d.g, caller, "a", retrieval.SearchRequest{}); len(ids) != 1 || ids[0] != "cy" {
 		t.Errorf("found: %v", ids)
 	}
+	for _, name := range d.topics() {
+		if topics[name] == "" {
+			t.Errorf("topic %s is not classified", name)
+		}
+	}
 	d.metrics(func(text string) bool {
 		return value(text, `assent_broker_up{broker="kafka",direction="in"}`) == 1 && value(text, `assent_broker_up{broker="amqp",direction="in"}`) == 1
 	})
+}
+
+// topics classifies what rests at brokers, topics and queues, as columns and
+// files are: what it holds of people, and what becomes of that.
+var topics = map[string]string{
+	kafka.Events: "handed on: recipients are told of erasures; kept as long as the operator has the broker keep it",
+	kafka.Inbox:  "another system's: kept as long as the operator has the broker keep it",
+	kafka.Dead:   "remains: for 14 days, where the gateway made topic or queue",
+}
+
+// topics are those that there are in Kafka. RabbitMQ does not tell; its queues
+// are called the same.
+func (d *doors) topics() (names []string) {
+	d.Helper()
+	if amqp.Events != kafka.Events || amqp.Inbox != kafka.Inbox || amqp.Dead != kafka.Dead {
+		d.Error("queues are called otherwise than topics")
+	}
+	cl, err := kgo.NewClient(kgo.SeedBrokers(d.kafka.Addr()))
+	if err != nil {
+		d.Fatal(err)
+	}
+	defer cl.Close()
+	resp, err := kmsg.NewPtrMetadataRequest().RequestWith(d.Context(), cl)
+	if err != nil {
+		d.Fatal(err)
+	}
+	for _, topic := range resp.Topics {
+		if !topic.IsInternal {
+			names = append(names, *topic.Topic)
+		}
+	}
+	if len(names) == 0 {
+		d.Error("no topics")
+	}
+	return names
 }
 
 // A gateway starts and serves while its brokers are down, and says so; they may
@@ -365,5 +406,25 @@ func TestABrokerIsOfOneTenant(t *testing.T) {
 	})
 	if err == nil || !strings.Contains(err.Error(), "ASSENT_BROKER_TENANT") {
 		t.Errorf("opened for a tenant that is not there: %v", err)
+	}
+}
+
+// Brokers that never answer hold up neither the start nor the stop, and what was
+// not sent is there after the next start.
+func TestBrokersThatAreNeverThereHoldNothingUp(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir() + "/data"
+	for range 2 {
+		g := openGateway(t, gateway.Config{
+			DataDir: dir, Kafka: &kafka.Options{Brokers: []string{"127.0.0.1:1"}}, AMQP: &amqp.Options{URL: "amqp://127.0.0.1:1"},
+		})
+		say(t, g, consent.Granted, []string{"ada"}, rag)
+		say(t, g, consent.Revoked, []string{"ada"}, rag)
+		if err := g.Ready(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := g.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
