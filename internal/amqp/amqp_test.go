@@ -456,6 +456,23 @@ func TestMalformedEventsAreAmongTheDeadLetters(t *testing.T) {
 	})
 }
 
+// An event whose attributes are headers comes whole.
+func TestAnEventInBinaryModeIsPutTogether(t *testing.T) {
+	o := fresh(t)
+	r := newRecorder()
+	run(t, o, r)
+	write(t, number("k", 0)) // the queue is there
+	r.wait(t, 1)
+	direct(t, func(ch *amqp091.Channel) error {
+		return ch.Publish("", Inbox, true, false, amqp091.Publishing{
+			ContentType: "application/json", Body: []byte(`{}`), Headers: amqp091.Table{"cloudEvents:specversion": "1.0", "cloudEvents_id": "i"},
+		})
+	})
+	if all := r.wait(t, 2); all[1] != `{"data":{},"datacontenttype":"application/json","id":"i","specversion":"1.0"}` {
+		t.Errorf("received %s", all[1])
+	}
+}
+
 // An inbox that the broker loses its dead letters' queue for makes it anew.
 func TestTheInboxOutlivesWhatHappensToItsQueues(t *testing.T) {
 	o := fresh(t)

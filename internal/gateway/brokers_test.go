@@ -66,6 +66,20 @@ func (d *doors) toKafka(key string, event []byte) error {
 	return cl.ProduceSync(d.Context(), &kgo.Record{Topic: kafka.Inbox, Key: []byte(key), Value: event}).FirstErr()
 }
 
+// toKafkaBinary writes the same erasure as erasureEvent, in binary mode.
+func (d *doors) toKafkaBinary(id, who string) error {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(d.kafka.Addr()), kgo.UnknownTopicRetries(-1), kgo.MetadataMinAge(50*time.Millisecond))
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	r := &kgo.Record{Topic: kafka.Inbox, Value: fmt.Appendf(nil, `{"scope":"subject","subject":%q}`, who), Headers: []kgo.RecordHeader{
+		{Key: "ce_specversion", Value: []byte("1.0")}, {Key: "ce_id", Value: []byte(id)}, {Key: "ce_source", Value: []byte("/crm")},
+		{Key: "ce_type", Value: []byte("org.assent.erasure.requested.v1")}, {Key: "content-type", Value: []byte("application/json")},
+	}}
+	return cl.ProduceSync(d.Context(), r).FirstErr()
+}
+
 // toRabbit writes an event into the queue, once the gateway has made it.
 func (d *doors) toRabbit(event []byte) error {
 	for {
@@ -164,6 +178,7 @@ func TestTheSameErasureByKafkaRabbitMQAndHTTPIsOne(t *testing.T) {
 			})
 		if i%10 == 0 {
 			sends = append(sends,
+				func() error { return d.toKafkaBinary("erase-ada", "user:ada") },
 				func() error { return d.toKafka("bob", consentEvent("revoke-bob", "user:bob", "revoked")) },
 				func() error { return d.toKafka("bad", []byte("{")) },
 				func() error { return d.toRabbit([]byte("CANARY")) })
@@ -183,7 +198,7 @@ func TestTheSameErasureByKafkaRabbitMQAndHTTPIsOne(t *testing.T) {
 	}
 	all.Wait()
 	d.metrics(func(text string) bool {
-		return inboxOf(text, "kafka", "applied") >= times+5 && inboxOf(text, "amqp", "applied") >= times &&
+		return inboxOf(text, "kafka", "applied") >= times+10 && inboxOf(text, "amqp", "applied") >= times &&
 			inboxOf(text, "kafka", "malformed") >= 5 && inboxOf(text, "amqp", "malformed") >= 5 &&
 			value(text, `assent_inbox_waiting{broker="kafka"}`) == 0 && value(text, `assent_inbox_waiting{broker="amqp"}`) == 0
 	})
