@@ -22,14 +22,16 @@ import (
 	"github.com/assent-gateway/assent/internal/testrabbit"
 )
 
-// One server for all tests, which take turns.
+// One server for all tests, which take turns; the first starts it.
 var (
-	server    *testrabbit.Server
-	serverErr error
+	server *testrabbit.Server
+	start  = sync.OnceValue(func() (err error) {
+		server, err = testrabbit.New()
+		return err
+	})
 )
 
 func TestMain(m *testing.M) {
-	server, serverErr = testrabbit.New()
 	code := m.Run()
 	if server != nil {
 		server.Stop()
@@ -40,7 +42,10 @@ func TestMain(m *testing.M) {
 // fresh is the server, running, without what other tests left on it.
 func fresh(t *testing.T) Options {
 	t.Helper()
-	testrabbit.Require(t, serverErr)
+	if testing.Short() {
+		t.Skip("needs a RabbitMQ server")
+	}
+	testrabbit.Require(t, start())
 	direct(t, func(ch *amqp091.Channel) error {
 		for _, name := range []string{Events, Inbox, Dead} {
 			if _, err := ch.QueueDelete(name, false, false, false); err != nil {
