@@ -94,6 +94,7 @@ var (
 		"what lies below the files: flash that levels wear, file systems that copy on write, snapshots; the memory of processes",
 		"what left the gateway before: answers, and what applications made of them",
 		"names in texts of others that nobody declared as mentions",
+		"what recipients outside hold: that they erased it, they say; who is named as silent or as refusing has not said it",
 		"copies of training manifests that hold rows of erased documents, where the erasure was not of their owner: until the manifest expires",
 	}
 )

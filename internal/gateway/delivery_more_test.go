@@ -1,9 +1,12 @@
 package gateway_test
 
 import (
+	"crypto/ed25519"
 	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -138,5 +141,59 @@ func TestProcessorsOfASharedErasure(t *testing.T) {
 	took := r.until(func(took []delivered) bool { return took[len(took)-1].Type == events.TypeCompleted })
 	if n := inOrder(t, took); n != 2 || len(took) != 2 {
 		t.Errorf("told %d times of %d events", len(took), n)
+	}
+}
+
+// TestProcessorsOfAnErasureThatWaits: a processor is told that an erasure waits
+// for approval, and what it says to that does not count; approved, it is told
+// again, and signs that; denied, it is told so, and nobody is named any more.
+func TestProcessorsOfAnErasureThatWaits(t *testing.T) {
+	t.Parallel()
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := openGateway(t, gateway.Config{MassLimit: 1})
+	r := newReceiver(t, func(d *delivered) (int, string) {
+		digest := sum(d.body)
+		signature := ed25519.Sign(private, erasure.SignedAnswer(d.Data.ID, digest))
+		return 200, `{"acknowledged": true, "signature": "` + base64.StdEncoding.EncodeToString(signature) + `"}`
+	})
+	r.register(g, "crm", public, events.Erasure)
+	first := ended(t, g, erase(t, g, "ada").ID)
+	if first.State != erasure.Completed {
+		t.Fatalf("ended as %v", first.State)
+	}
+	yes, no := erase(t, g, "bob"), erase(t, g, "cy")
+	if yes.State != erasure.Received || no.State != erasure.Received {
+		t.Fatal(yes.State, no.State)
+	}
+	took := r.until(func(took []delivered) bool { return took[len(took)-1].Data.ID == no.ID })
+	if last := took[len(took)-1]; last.Data.State != "received" || fmt.Sprint(last.Data.Identifiers) != "[user:cy]" {
+		t.Errorf("told of %+v", last.Data)
+	}
+	if e, err := g.Erasure.Get(t.Context(), gateway.DefaultTenant, yes.ID); err != nil || e.Processors[0].State != erasure.Silent {
+		t.Errorf("before approval: %v %v", e.Processors, err)
+	}
+	if _, err := g.Erasure.Decide(t.Context(), gateway.DefaultTenant, yes.ID, "second", erasure.Approve, ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.Erasure.Decide(t.Context(), gateway.DefaultTenant, no.ID, "second", erasure.Deny, ""); err != nil {
+		t.Fatal(err)
+	}
+	if e := ended(t, g, yes.ID); e.State != erasure.Completed || e.Processors[0].State != erasure.Acknowledged {
+		t.Errorf("approved, it ended as %v %v", e.State, e.Processors)
+	}
+	took = r.until(func(took []delivered) bool {
+		return slices.ContainsFunc(took, func(d delivered) bool { return d.Data.State == "denied" })
+	})
+	inOrder(t, took)
+	if !slices.ContainsFunc(took, func(d delivered) bool {
+		return d.Data.ID == yes.ID && d.Data.State == "suppressed" && fmt.Sprint(d.Data.Identifiers) == "[user:bob]"
+	}) {
+		t.Error("not told that it was approved")
+	}
+	if told, err := g.Erasure.Told(t.Context(), gateway.DefaultTenant, no.ID); err != nil || len(told.Names) != 0 {
+		t.Errorf("denied, it names %v, %v", told.Names, err)
 	}
 }
