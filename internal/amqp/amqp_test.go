@@ -22,14 +22,16 @@ import (
 	"github.com/assent-gateway/assent/internal/testrabbit"
 )
 
-// One server for all tests, which take turns.
+// One server for all tests, which take turns; the first starts it.
 var (
-	server    *testrabbit.Server
-	serverErr error
+	server *testrabbit.Server
+	start  = sync.OnceValue(func() (err error) {
+		server, err = testrabbit.New()
+		return err
+	})
 )
 
 func TestMain(m *testing.M) {
-	server, serverErr = testrabbit.New()
 	code := m.Run()
 	if server != nil {
 		server.Stop()
@@ -40,7 +42,10 @@ func TestMain(m *testing.M) {
 // fresh is the server, running, without what other tests left on it.
 func fresh(t *testing.T) Options {
 	t.Helper()
-	testrabbit.Require(t, serverErr)
+	if testing.Short() {
+		t.Skip("needs a RabbitMQ server")
+	}
+	testrabbit.Require(t, start())
 	direct(t, func(ch *amqp091.Channel) error {
 		for _, name := range []string{Events, Inbox, Dead} {
 			if _, err := ch.QueueDelete(name, false, false, false); err != nil {
@@ -454,6 +459,23 @@ func TestMalformedEventsAreAmongTheDeadLetters(t *testing.T) {
 	count.wait(t, func() bool {
 		return count.received == 20 && count.applied == 10 && count.dead == 10 && count.up > 0 && count.waiting == 0
 	})
+}
+
+// An event whose attributes are headers comes whole.
+func TestAnEventInBinaryModeIsPutTogether(t *testing.T) {
+	o := fresh(t)
+	r := newRecorder()
+	run(t, o, r)
+	write(t, number("k", 0)) // the queue is there
+	r.wait(t, 1)
+	direct(t, func(ch *amqp091.Channel) error {
+		return ch.Publish("", Inbox, true, false, amqp091.Publishing{
+			ContentType: "application/json", Body: []byte(`{}`), Headers: amqp091.Table{"cloudEvents:specversion": "1.0", "cloudEvents_id": "i"},
+		})
+	})
+	if all := r.wait(t, 2); all[1] != `{"data":{},"datacontenttype":"application/json","id":"i","specversion":"1.0"}` {
+		t.Errorf("received %s", all[1])
+	}
 }
 
 // An inbox that the broker loses its dead letters' queue for makes it anew.

@@ -95,7 +95,7 @@ func (in *InboxReader) read(ctx context.Context, l *link, deliveries <-chan amqp
 
 func delivery(d amqp091.Delivery, dead *publisher) broker.Delivery {
 	return broker.Delivery{
-		Event:  d.Body,
+		Event:  structured(d),
 		Settle: func() { _ = d.Ack(false) }, // where it does not get there, the message comes again
 		Bury: func(ctx context.Context, why broker.Cause) error {
 			headers := amqp091.Table{}
@@ -109,6 +109,19 @@ func delivery(d amqp091.Delivery, dead *publisher) broker.Delivery {
 			}}})
 		},
 	}
+}
+
+// structured is the event of a message: in binary mode headers hold its
+// attributes, named as the AMQP binding of CloudEvents names properties.
+func structured(d amqp091.Delivery) []byte {
+	return broker.Structured(func(name string) (string, bool) {
+		for _, prefix := range []string{"cloudEvents:", "cloudEvents_"} {
+			if value, ok := d.Headers[prefix+name].(string); ok {
+				return value, true
+			}
+		}
+		return "", false
+	}, d.ContentType, d.Body)
 }
 
 // watch tells the observer how much waits: here, and at the broker.

@@ -82,6 +82,9 @@ func certificate(t *testing.T) (cert, key string, pool *x509.CertPool) {
 }
 
 func TestEncryptedConnectionsWithAPassword(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs a RabbitMQ server")
+	}
 	cert, key, pool := certificate(t)
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {

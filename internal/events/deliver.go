@@ -1,6 +1,7 @@
 package events
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -24,7 +25,9 @@ type Delivery struct {
 	// Lease is for how long the sink is this process's without a renewal, where
 	// other processes deliver to it; 0: none do.
 	Lease time.Duration
-	Log   *slog.Logger
+	// Longest is how long a failure is waited for at most; 0: 5 minutes.
+	Longest time.Duration
+	Log     *slog.Logger
 	// Step is called before events are sent, and between sending and moving the
 	// cursor: "event.send", "event.sent". Tests kill the process there.
 	Step func(string)
@@ -64,7 +67,7 @@ func (d *Delivery) Run(ctx context.Context) error {
 		case errors.Is(err, errElsewhere):
 			failed = 0
 		default:
-			wait = min(firstWait<<min(failed, 12), lastWait)
+			wait = min(firstWait<<min(failed, 12), cmp.Or(d.Longest, lastWait))
 			failed++
 			if failed == 1 || failed%10 == 0 {
 				d.Log.Warn("events wait for their recipient", "component", d.Name, "attempt", failed, "error", err)

@@ -14,6 +14,7 @@ import (
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/internal/amqp"
@@ -63,6 +64,20 @@ func (d *doors) toKafka(key string, event []byte) error {
 	}
 	defer cl.Close()
 	return cl.ProduceSync(d.Context(), &kgo.Record{Topic: kafka.Inbox, Key: []byte(key), Value: event}).FirstErr()
+}
+
+// toKafkaBinary writes the same erasure as erasureEvent, in binary mode.
+func (d *doors) toKafkaBinary(id, who string) error {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(d.kafka.Addr()), kgo.UnknownTopicRetries(-1), kgo.MetadataMinAge(50*time.Millisecond))
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	r := &kgo.Record{Topic: kafka.Inbox, Value: fmt.Appendf(nil, `{"scope":"subject","subject":%q}`, who), Headers: []kgo.RecordHeader{
+		{Key: "ce_specversion", Value: []byte("1.0")}, {Key: "ce_id", Value: []byte(id)}, {Key: "ce_source", Value: []byte("/crm")},
+		{Key: "ce_type", Value: []byte("org.assent.erasure.requested.v1")}, {Key: "content-type", Value: []byte("application/json")},
+	}}
+	return cl.ProduceSync(d.Context(), r).FirstErr()
 }
 
 // toRabbit writes an event into the queue, once the gateway has made it.
@@ -163,6 +178,7 @@ func TestTheSameErasureByKafkaRabbitMQAndHTTPIsOne(t *testing.T) {
 			})
 		if i%10 == 0 {
 			sends = append(sends,
+				func() error { return d.toKafkaBinary("erase-ada", "user:ada") },
 				func() error { return d.toKafka("bob", consentEvent("revoke-bob", "user:bob", "revoked")) },
 				func() error { return d.toKafka("bad", []byte("{")) },
 				func() error { return d.toRabbit([]byte("CANARY")) })
@@ -182,7 +198,7 @@ func TestTheSameErasureByKafkaRabbitMQAndHTTPIsOne(t *testing.T) {
 	}
 	all.Wait()
 	d.metrics(func(text string) bool {
-		return inboxOf(text, "kafka", "applied") >= times+5 && inboxOf(text, "amqp", "applied") >= times &&
+		return inboxOf(text, "kafka", "applied") >= times+10 && inboxOf(text, "amqp", "applied") >= times &&
 			inboxOf(text, "kafka", "malformed") >= 5 && inboxOf(text, "amqp", "malformed") >= 5 &&
 			value(text, `assent_inbox_waiting{broker="kafka"}`) == 0 && value(text, `assent_inbox_waiting{broker="amqp"}`) == 0
 	})
@@ -192,9 +208,49 @@ func TestTheSameErasureByKafkaRabbitMQAndHTTPIsOne(t *testing.T) {
 	if ids := searchIDs(t, d.g, caller, "a", retrieval.SearchRequest{}); len(ids) != 1 || ids[0] != "cy" {
 		t.Errorf("found: %v", ids)
 	}
+	for _, name := range d.topics() {
+		if topics[name] == "" {
+			t.Errorf("topic %s is not classified", name)
+		}
+	}
 	d.metrics(func(text string) bool {
 		return value(text, `assent_broker_up{broker="kafka",direction="in"}`) == 1 && value(text, `assent_broker_up{broker="amqp",direction="in"}`) == 1
 	})
+}
+
+// topics classifies what rests at brokers, topics and queues, as columns and
+// files are: what it holds of people, and what becomes of that.
+var topics = map[string]string{
+	kafka.Events: "handed on: recipients are told of erasures; kept as long as the operator has the broker keep it",
+	kafka.Inbox:  "another system's: kept as long as the operator has the broker keep it",
+	kafka.Dead:   "remains: for 14 days, where the gateway made topic or queue",
+}
+
+// topics are those that there are in Kafka. RabbitMQ does not tell; its queues
+// are called the same.
+func (d *doors) topics() (names []string) {
+	d.Helper()
+	if amqp.Events != kafka.Events || amqp.Inbox != kafka.Inbox || amqp.Dead != kafka.Dead {
+		d.Error("queues are called otherwise than topics")
+	}
+	cl, err := kgo.NewClient(kgo.SeedBrokers(d.kafka.Addr()))
+	if err != nil {
+		d.Fatal(err)
+	}
+	defer cl.Close()
+	resp, err := kmsg.NewPtrMetadataRequest().RequestWith(d.Context(), cl)
+	if err != nil {
+		d.Fatal(err)
+	}
+	for _, topic := range resp.Topics {
+		if !topic.IsInternal {
+			names = append(names, *topic.Topic)
+		}
+	}
+	if len(names) == 0 {
+		d.Error("no topics")
+	}
+	return names
 }
 
 // A gateway starts and serves while its brokers are down, and says so; they may
@@ -365,5 +421,25 @@ func TestABrokerIsOfOneTenant(t *testing.T) {
 	})
 	if err == nil || !strings.Contains(err.Error(), "ASSENT_BROKER_TENANT") {
 		t.Errorf("opened for a tenant that is not there: %v", err)
+	}
+}
+
+// Brokers that never answer hold up neither the start nor the stop, and what was
+// not sent is there after the next start.
+func TestBrokersThatAreNeverThereHoldNothingUp(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir() + "/data"
+	for range 2 {
+		g := openGateway(t, gateway.Config{
+			DataDir: dir, Kafka: &kafka.Options{Brokers: []string{"127.0.0.1:1"}}, AMQP: &amqp.Options{URL: "amqp://127.0.0.1:1"},
+		})
+		say(t, g, consent.Granted, []string{"ada"}, rag)
+		say(t, g, consent.Revoked, []string{"ada"}, rag)
+		if err := g.Ready(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := g.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -21,6 +21,9 @@ const (
 	deliveryLease = 30 * time.Second
 	// processorsEvery is how soon a gateway sees processors that another registered.
 	processorsEvery = 2 * time.Second
+	// brokerLongest is after how long at most a sink of the operator's own, which
+	// was down for long, is tried again.
+	brokerLongest = 15 * time.Second
 )
 
 // newStream makes what derives events from the ledger, and what delivers them.
@@ -122,6 +125,7 @@ func (g *Gateway) Deliver(ctx context.Context, t consent.TenantID, name string, 
 		return err
 	}
 	delivery := g.delivery(t, name, s)
+	delivery.Longest = brokerLongest
 	d := &g.deliveries
 	d.mu.Lock()
 	defer d.mu.Unlock()

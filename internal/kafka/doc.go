@@ -16,8 +16,8 @@
 // which applies its records in order (see broker.Line). Offsets are committed up
 // to what is durable, every second, before a partition is given away and at the
 // end; whoever reads on after a crash reads some of it again, and the Receiver
-// knows it. Values are CloudEvents in structured mode; keys are other systems'
-// own and decide what is in order with what.
+// knows it. Records are CloudEvents in structured or binary mode; keys are other
+// systems' own and decide what is in order with what.
 //
 // Topics that are absent are made, with the broker's defaults for partitions and
 // replicas; dead letters are kept for 14 days. Topics that are there are taken

@@ -494,6 +494,38 @@ func TestAPartitionHasOneReaderAtATime(t *testing.T) {
 	}
 }
 
+// A partition is not given away while its reader still applies something: the
+// next one would apply it, too, and what comes after it, at the same time.
+func TestAPartitionIsGivenAwayWhenNothingOfItIsUnderWay(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t)
+	for k := range 16 {
+		c.write(Inbox, &kgo.Record{Key: fmt.Append(nil, k), Value: number(fmt.Sprint("k", k), 0)})
+	}
+	held, holding := make(chan struct{}), make(chan struct{}, 16)
+	run(t, c.options(), receiverFunc(func(context.Context, []byte) error {
+		holding <- struct{}{}
+		<-held // whatever becomes of its context
+		return nil
+	}))
+	for range 4 { // each partition's
+		<-holding
+	}
+	second := newRecorder()
+	run(t, c.options(), second)
+	if _, err := c.WaitGroupInfo(t.Context(), group, func(g *kfake.GroupInfo) bool { return len(g.Members) == 2 }); err != nil {
+		t.Fatal(err)
+	}
+	<-time.After(time.Second) // for what should not happen
+	if n := len(second.all()); n != 0 {
+		t.Errorf("the second applied %d events of partitions that the first still applied from", n)
+	}
+	close(held)
+	if _, err := c.WaitGroupStable(t.Context(), group, 2); err != nil {
+		t.Error(err)
+	}
+}
+
 type receiverFunc func(context.Context, []byte) error
 
 func (f receiverFunc) Receive(ctx context.Context, event []byte) error { return f(ctx, event) }

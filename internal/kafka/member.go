@@ -90,7 +90,7 @@ func (m *member) add(f kgo.FetchTopicPartition) {
 
 func (m *member) delivery(p *partition, r *kgo.Record) broker.Delivery {
 	return broker.Delivery{
-		Event: r.Value,
+		Event: structured(r),
 		Settle: func() {
 			m.cl.MarkCommitRecords(r)
 			p.next.Store(r.Offset + 1)
@@ -104,6 +104,21 @@ func (m *member) delivery(p *partition, r *kgo.Record) broker.Delivery {
 			return m.inbox.dead.send(ctx, &kgo.Record{Topic: Dead, Key: r.Key, Value: r.Value, Headers: headers})
 		},
 	}
+}
+
+// structured is the event of a record: in binary mode headers hold its
+// attributes, as the Kafka binding of CloudEvents has it.
+func structured(r *kgo.Record) []byte {
+	header := func(name string) (value string, ok bool) {
+		for _, h := range r.Headers {
+			if h.Key == name {
+				value, ok = string(h.Value), true
+			}
+		}
+		return value, ok
+	}
+	kind, _ := header("content-type")
+	return broker.Structured(func(name string) (string, bool) { return header("ce_" + name) }, kind, r.Value)
 }
 
 // revoked stops the lines of partitions that are given away, and commits what

@@ -9,6 +9,9 @@ import (
 // A killed server is there again on its ports, with what was durable, after
 // Restart.
 func TestAServerIsKilledAndStartedAgain(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs a RabbitMQ server")
+	}
 	s := Start(t)
 	c, err := amqp.Dial(s.URL())
 	if err != nil {
