@@ -92,7 +92,8 @@ type Removal struct {
 	Source     [32]byte `json:"source,omitzero"`
 	Expired    bool     `json:"expired,omitempty"` // past retention when the entry was made
 	// Versions are the random numbers of versions of documents, and then all that
-	// it is about; at most MaxVersions. Vectors: of them, the vectors alone.
+	// it is about; ascending, at most MaxVersions. Vectors: of them, the vectors
+	// alone.
 	Versions []int64 `json:"versions,omitempty"`
 	Vectors  bool    `json:"vectors,omitempty"`
 }
@@ -103,7 +104,8 @@ const MaxVersions = 1000
 // covers reports whether a removal is about a document.
 func (r *Removal) covers(d Piece) bool {
 	if len(r.Versions) > 0 {
-		return slices.Contains(r.Versions, d.Version)
+		_, found := slices.BinarySearch(r.Versions, d.Version)
+		return found
 	}
 	named := r.Collection != 0 || r.Source != [32]byte{}
 	return named && !r.Expired && (r.Collection == 0 || r.Collection == d.Collection) &&
@@ -323,6 +325,9 @@ func (t *tenant) applyErasure(row Row, show *shown) error {
 		if r, ok := t.removals[ev.ID]; ok {
 			r.done = row.RecordedAt
 			t.removals[ev.ID] = r
+			if len(r.Versions) > 0 { // their numbers are never used again
+				delete(t.removals, ev.ID)
+			}
 		}
 	}
 	return nil

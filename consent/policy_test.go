@@ -1,6 +1,8 @@
 package consent
 
 import (
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 )
@@ -22,6 +24,25 @@ func TestParseDuration(t *testing.T) {
 	} {
 		if got, err := ParseDuration(s); err == nil {
 			t.Errorf("%q: taken as %v", s, got)
+		}
+	}
+}
+
+// The grace after a withdrawal is a span of time, 30 days where a policy names none.
+func TestWithdrawalGrace(t *testing.T) {
+	t.Parallel()
+	const form = `{"version": 1, "name": "p", "purposes": {"embedding": {"title": "e"}}%s}`
+	for in, want := range map[string]time.Duration{
+		``: defaultGrace, `, "withdrawal_grace": ""`: defaultGrace, `, "withdrawal_grace": "7d"`: 7 * 24 * time.Hour, `, "withdrawal_grace": "1ns"`: 1,
+	} {
+		p, err := ParsePolicy(fmt.Appendf(nil, form, in))
+		if err != nil || p.grace() != Time(want) {
+			t.Errorf("%s: %v", in, err)
+		}
+	}
+	for _, bad := range []string{`"soon"`, `"-1h"`, `"0s"`, `30`} {
+		if _, err := ParsePolicy(fmt.Appendf(nil, form, `, "withdrawal_grace": `+bad)); !errors.Is(err, ErrPolicy) {
+			t.Errorf("%s: %v", bad, err)
 		}
 	}
 }

@@ -49,6 +49,8 @@ func (s *Service) Withdrawn(ctx context.Context, t consent.TenantID) ([]Withdraw
 			}
 		}
 	}
+	slices.Sort(whole.Removal.Versions)
+	slices.Sort(vectors.Removal.Versions)
 	return slices.DeleteFunc([]Withdrawn{whole, vectors}, func(w Withdrawn) bool { return len(w.Storage) == 0 }), nil
 }
 

@@ -110,6 +110,8 @@ func probes() []probe {
 		probe{"POST /v1/erasures/:id/hold", absent + "/hold", `{"reason":"` + mark + `"}`, nil},
 		probe{"POST /v1/erasures/:id/decide", absent + "/decide", `{"decision":"approve","reason":"` + mark + `"}`, nil},
 		probe{"POST /v1/erasures/:id/release", absent + "/release", "", nil}, probe{"POST /v1/erasures/:id/cancel", absent + "/cancel", "", nil},
+		probe{"GET /v1/erasures/:id/mentions", absent + "/mentions", "", nil},
+		probe{"POST /v1/erasures/:id/mentions/:n", absent + "/mentions/1", `{"action":"ignore"}`, nil},
 		probe{"POST /v1/erasures/:id/verify", absent + "/verify", "", nil})
 	return out
 }

@@ -108,6 +108,8 @@ func TestEveryRouteThatReturnsTextPassesBothGates(t *testing.T) {
 	for _, verb := range []string{"verify", "hold", "release", "cancel", "decide"} {
 		routes["POST /v1/erasures/:id/"+verb] = counts
 	}
+	routes["GET /v1/erasures/:id/mentions"] = "ids of documents and passages in which an erased person seems to be named, for who carries erasures out"
+	routes["POST /v1/erasures/:id/mentions/:n"] = noText
 	for _, prefix := range []string{"/v1/consent", "/consent"} {
 		for _, r := range []string{"POST ", "POST /query", "POST /decide", "GET /:user", "GET /:user/history", "GET /:user/:type"} {
 			method, rest, _ := strings.Cut(r, " ")
