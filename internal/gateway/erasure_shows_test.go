@@ -159,6 +159,9 @@ func seeds(t *testing.T, n int, at func(*testing.T) backend) {
 			if n, err := g.Erasure.Reconcile(t.Context(), gateway.DefaultTenant); err != nil || n != 0 {
 				t.Errorf("the reconciler found %d people, %v", n, err)
 			}
+			if found, err := g.Look(t.Context()); err != nil || len(found) != 0 || g.Alarms() != nil {
+				t.Errorf("a look found %v, %v; alarms %v", found, err, g.Alarms())
+			}
 		})
 	}
 	t.Logf("%d seeds, %d kills; in %d the last but one gateway had ended it", n, kills.Load(), first.Load())
@@ -268,6 +271,11 @@ func TestIngestRacesErasureOnThreeGateways(t *testing.T) {
 		_, err := carrier.Erasure.Hold(t.Context(), gateway.DefaultTenant, id, "test")
 		must(t, err)
 		must(t, carrier.EndErasure(t.Context(), id))
+	}
+	for i, g := range gs {
+		if found, err := g.Look(t.Context()); err != nil || len(found) != 0 || g.Alarms() != nil {
+			t.Errorf("gateway %d: a look found %v, %v; alarms %v", i, found, err, g.Alarms())
+		}
 	}
 	t.Logf("of %d ingests %d came first", 3*rounds, stored.Load())
 }
