@@ -54,7 +54,7 @@ type backend struct {
 
 // The steps of an erasure, in their order; each back-end has some of its own.
 func cascadeSteps(gathering, outside, arriving []string) []string {
-	return slices.Concat([]string{"erasure.suppressed", "erasure.key"}, gathering, []string{"erasure.gathered", "erasure.before.documents", "erase.keys", "erase.committed"},
+	return slices.Concat([]string{"erasure.suppressed", "erasure.key"}, gathering, []string{"erasure.gathered", "erasure.before.resolve", "erasure.after.resolve", "erasure.before.documents", "erase.keys", "erase.committed"},
 		outside, []string{"erasure.after.documents", "erasure.before.manifests", "erasure.after.manifests", "erasure.before.person_key", "erasure.after.person_key",
 			"erasure.before.person_row", "erasure.after.person_row"}, arriving,
 		[]string{"erasure.before.files", "erasure.after.files", "erasure.verified", "erasure.entered", "erasure.receipt"})
