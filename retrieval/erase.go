@@ -258,11 +258,11 @@ func (s *Service) Named(ctx context.Context, t consent.TenantID, collection, doc
 	return w, nil
 }
 
-// Strays compares what an index in memory holds of documents with the catalogue,
-// and takes out what has no live row. It returns how many there were. held is what
-// the index holds when it is called.
-func (s *Service) Strays(ctx context.Context, t consent.TenantID, c CollectionID, held func() []DocNum) (int, error) {
-	suspects, err := s.rowless(ctx, t, c, held())
+// Strays compares some of the documents that an index in memory holds with the
+// catalogue, and takes out what has no live row. It returns how many there were.
+// held is all that the index holds when it is called.
+func (s *Service) Strays(ctx context.Context, t consent.TenantID, c CollectionID, some []DocNum, held func() []DocNum) (int, error) {
+	suspects, err := s.rowless(ctx, t, c, some)
 	if err != nil || len(suspects) == 0 {
 		return 0, err
 	}

@@ -54,7 +54,7 @@ type backend struct {
 
 // The steps of an erasure, in their order; each back-end has some of its own.
 func cascadeSteps(gathering, outside, arriving []string) []string {
-	return slices.Concat([]string{"erasure.suppressed", "erasure.key"}, gathering, []string{"erasure.gathered", "erasure.before.documents", "erase.keys", "erase.committed"},
+	return slices.Concat([]string{"erasure.suppressed", "erasure.key"}, gathering, []string{"erasure.gathered", "erasure.before.resolve", "erasure.after.resolve", "erasure.before.documents", "erase.keys", "erase.committed"},
 		outside, []string{"erasure.after.documents", "erasure.before.manifests", "erasure.after.manifests", "erasure.before.person_key", "erasure.after.person_key",
 			"erasure.before.person_row", "erasure.after.person_row"}, arriving,
 		[]string{"erasure.before.files", "erasure.after.files", "erasure.verified", "erasure.entered", "erasure.receipt"})
@@ -158,6 +158,9 @@ func seeds(t *testing.T, n int, at func(*testing.T) backend) {
 			}
 			if n, err := g.Erasure.Reconcile(t.Context(), gateway.DefaultTenant); err != nil || n != 0 {
 				t.Errorf("the reconciler found %d people, %v", n, err)
+			}
+			if found, err := g.Look(t.Context()); err != nil || len(found) != 0 || g.Alarms() != nil {
+				t.Errorf("a look found %v, %v; alarms %v", found, err, g.Alarms())
 			}
 		})
 	}
@@ -268,6 +271,11 @@ func TestIngestRacesErasureOnThreeGateways(t *testing.T) {
 		_, err := carrier.Erasure.Hold(t.Context(), gateway.DefaultTenant, id, "test")
 		must(t, err)
 		must(t, carrier.EndErasure(t.Context(), id))
+	}
+	for i, g := range gs {
+		if found, err := g.Look(t.Context()); err != nil || len(found) != 0 || g.Alarms() != nil {
+			t.Errorf("gateway %d: a look found %v, %v; alarms %v", i, found, err, g.Alarms())
+		}
 	}
 	t.Logf("of %d ingests %d came first", 3*rounds, stored.Load())
 }

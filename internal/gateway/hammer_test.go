@@ -138,6 +138,11 @@ func (a *anvil) strike(t *testing.T, c eval.HammerConfig, errorsExpected bool) e
 	if r.Rows < c.Rows {
 		t.Errorf("only %d rows: too few to say anything", r.Rows)
 	}
+	for i, g := range a.gateways {
+		if g.Alarms() != nil {
+			t.Errorf("gateway %d: alarms %v, with an index that does what it should", i, g.Alarms())
+		}
+	}
 	return r
 }
 

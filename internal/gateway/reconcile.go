@@ -35,7 +35,8 @@ type reconciler struct {
 	keyless map[seal.Ref]time.Time // named by a row, held by no slot, and since when
 	orphans map[string]time.Time   // directories of no manifest
 	mark    int64                  // up to which parts were looked at
-	swept   time.Time              // when keys of a shared vault were
+	entries map[retrieval.CollectionID]retrieval.DocNum
+	swept   time.Time // when keys of a shared vault were
 }
 
 // Paces of the reconciler. A look is at what is in memory, and at some of the
@@ -187,6 +188,20 @@ func (g *Gateway) openHere(ctx context.Context) (open []consent.TenantID, whole 
 	return open, whole, nil
 }
 
+// window is the next part of what an index holds of a collection.
+func (r *reconciler) window(c retrieval.CollectionID, nums []retrieval.DocNum) []retrieval.DocNum {
+	slices.Sort(nums)
+	from, _ := slices.BinarySearch(nums, r.entries[c]+1)
+	to := min(from+partsAtOnce, len(nums))
+	if r.entries == nil {
+		r.entries = map[retrieval.CollectionID]retrieval.DocNum{}
+	}
+	if delete(r.entries, c); to < len(nums) {
+		r.entries[c] = nums[to-1]
+	}
+	return nums[from:to]
+}
+
 // strays takes out of an index in memory what has no live row.
 func (g *Gateway) strays(ctx context.Context, t consent.TenantID, found Found) error {
 	if g.local == nil {
@@ -197,7 +212,8 @@ func (g *Gateway) strays(ctx context.Context, t consent.TenantID, found Found) e
 		return err
 	}
 	for _, c := range collections {
-		n, err := g.Retrieval.Strays(ctx, t, c, func() []retrieval.DocNum { return g.local.Numbers(c) })
+		held := func() []retrieval.DocNum { return g.local.Numbers(c) }
+		n, err := g.Retrieval.Strays(ctx, t, c, g.reconciler.window(c, held()), held)
 		if err := g.report(found, foundIndex, n, err); err != nil {
 			return err
 		}

@@ -137,3 +137,31 @@ func TestReconcilerLeavesWhatIsUnderWay(t *testing.T) {
 		}
 	})
 }
+
+// In Weaviate, too: an object without a row goes at the next walk, the canary and
+// what lives stay, and neither is counted.
+func TestReconcilerWalksOverWeaviate(t *testing.T) {
+	g := openGateway(t, gateway.Config{Weaviate: onWeaviate(t), ErasuresByHand: true})
+	makeCollection(t, g, "c", retrieval.Spec{})
+	say(t, g, consent.Granted, []string{"ada"}, rag, emb)
+	put(t, g, caller, "c", retrieval.Document{ID: "a1", Owners: people(t, "ada")}, retrieval.Document{ID: "a2", Owners: people(t, "ada")})
+	num, err := g.Ledger.Find(t.Context(), gateway.DefaultTenant, subject(t, "ada"))
+	must(t, err)
+	walk := func(when string, want gateway.Found) {
+		t.Helper()
+		if found, err := g.Walk(t.Context(), time.Now()); err != nil || !maps.Equal(found, want) {
+			t.Errorf("%s: %v, %v; want %v", when, found, err, want)
+		}
+		if n, err := g.ObjectsInWeaviate(t.Context(), "c"); err != nil || n != 2 {
+			t.Errorf("%s: %d objects, %v; want 2", when, n, err)
+		}
+		asked, sang, err := g.Retrieval.ProbeCanaries(t.Context(), gateway.DefaultTenant)
+		if err != nil || asked == 0 || sang != 0 || g.Alarms() != nil {
+			t.Errorf("%s: %d canaries sang in %d searches, %v", when, sang, asked, err)
+		}
+	}
+	walk("at a whole gateway", gateway.Found{})
+	must(t, g.StrayInWeaviate(t.Context(), "c", num))
+	walk("at a stray", gateway.Found{"object_without_row": 1})
+	walk("after that", gateway.Found{})
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -160,8 +161,18 @@ func (x *Index) Create(ctx context.Context, id retrieval.CollectionID, s retriev
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.collections[id] = c
+	if old := x.collections[id]; old == nil || !old.like(s) { // what is worked out of one that stays as it is, stays
+		x.collections[id] = c
+	}
 	return nil
+}
+
+// like reports whether a collection has a shape already.
+func (c *collection) like(s retrieval.Shape) bool {
+	o := c.shape
+	return o.Dimensions == s.Dimensions && o.Tenant == s.Tenant && o.Rule == s.Rule && slices.Equal(o.Filterable, s.Filterable) &&
+		o.Keyword == s.Keyword && o.Key == s.Key && (o.Canary == nil) == (s.Canary == nil) &&
+		(o.Canary == nil || o.Canary.Head.Ref == s.Canary.Head.Ref)
 }
 
 // Drop implements retrieval.Index.
