@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
 
@@ -78,7 +79,10 @@ type finder struct {
 	p consent.Permit
 	q *retrieval.Query
 
-	filter *pb.Filters
+	filter *pb.Filters // of the next question to the store
+	base   *pb.Filters // what filter says besides consent
+	marked bool        // filter goes by the permission property
+	sight  *sight
 	seen   map[retrieval.PassageRef]*candidate
 	fell   [reasons]int64
 	// missing is set when a hit had no live row that was not known to be gone
@@ -88,7 +92,7 @@ type finder struct {
 
 // compile makes the filter: the first gate, in the store's own query.
 func (f *finder) compile(ctx context.Context) error {
-	permitted, err := f.x.permitted(ctx, f.c, f.p, f.q.Rule)
+	permitted, sight, err := f.x.permitted(ctx, f.c, f.p, f.q.Rule)
 	if err != nil {
 		return err
 	}
@@ -99,7 +103,8 @@ func (f *finder) compile(ctx context.Context) error {
 		}
 	}
 	now := int64(f.p.Now()) / 1e6
-	f.filter = allOf(permitted, oneOf(propSeen, f.c.names.eyes(f.q)...), after(propUntil, now), metadata)
+	f.base = allOf(oneOf(propSeen, f.c.names.eyes(f.q)...), after(propUntil, now), metadata)
+	f.filter, f.marked, f.sight = allOf(permitted, f.base), permitted != nil, sight
 	return nil
 }
 
@@ -123,11 +128,28 @@ func (f *finder) rank(ctx context.Context) ([]*candidate, error) {
 // maxRounds bounds how often the store is asked again because rows had changed.
 const maxRounds = 4
 
-// near returns the k nearest of what may be found.
+// near returns the k nearest of what may be found. Passages whose property
+// changed while the store was asked are asked for by their people as well.
 func (f *finder) near(ctx context.Context, k int) ([]*candidate, error) {
 	if f.q.Exact {
 		return f.scan(ctx, k)
 	}
+	best, err := f.nearest(ctx, k)
+	if err != nil || !f.marked {
+		return best, err
+	}
+	moved, err := f.moved(ctx, f.sight)
+	if err != nil || moved.nobody() {
+		return best, err
+	}
+	defer func(filter *pb.Filters) { f.filter = filter }(f.filter)
+	f.filter = allOf(moved.filter(f.c), f.base)
+	more, err := f.nearest(ctx, k)
+	return first(k, best, more), err
+}
+
+// nearest returns the k nearest of what may be found and the filter lets through.
+func (f *finder) nearest(ctx context.Context, k int) ([]*candidate, error) {
 	limit, rounds := min(k+max(4, k/8), most), 0
 	for {
 		hits, err := f.ask(ctx, ask{vector: f.q.Vector, limit: limit})
@@ -238,11 +260,50 @@ func (f *finder) scan(ctx context.Context, k int) ([]*candidate, error) {
 	}
 }
 
-// words returns the k best by the store's keywords, in its order.
+// words returns the k best by the store's keywords, in its order. The store
+// takes a text out of its index and puts it back whenever another property of
+// the object changes: so people whose passages change while it is asked are
+// asked for again once they have come to rest, and where that takes too long,
+// the answer says that it may lack something.
 func (f *finder) words(ctx context.Context, k int) ([]*candidate, error) {
 	if strings.TrimSpace(f.q.Text) == "" {
 		return nil, nil
 	}
+	best, err := f.worded(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	moved, err := f.restless(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func(filter *pb.Filters) { f.filter = filter }(f.filter)
+	for deadline := time.Now().Add(restPatience); !moved.nobody(); {
+		settled, now, err := f.awaitRest(ctx, moved, deadline)
+		if err != nil {
+			return nil, err
+		}
+		if settled.nobody() {
+			retrieval.Overtaken(ctx)
+			break
+		}
+		f.filter = allOf(settled.filter(f.c), f.base)
+		more, err := f.worded(ctx, k)
+		if err != nil {
+			return nil, err
+		}
+		best = first(k, best, more)
+		again, err := f.moved(ctx, now)
+		if err != nil {
+			return nil, err
+		}
+		moved = moved.less(settled, again)
+	}
+	return best, nil
+}
+
+// worded returns the k best by the store's keywords that the filter lets through.
+func (f *finder) worded(ctx context.Context, k int) ([]*candidate, error) {
 	limit, rounds := min(k+max(8, k/8), most), 0
 	for {
 		hits, err := f.ask(ctx, ask{text: f.q.Text, limit: limit})
@@ -296,6 +357,21 @@ func (f *finder) hybrid(ctx context.Context) ([]*candidate, error) {
 	}
 	sortByScore(out)
 	return out[:min(f.q.K, len(out))], nil
+}
+
+// first returns the k best of two answers to one question.
+func first(k int, a, b []*candidate) []*candidate {
+	out, met := slices.Clone(a), map[retrieval.PassageRef]bool{}
+	for _, c := range a {
+		met[c.ref] = true
+	}
+	for _, c := range b {
+		if !met[c.ref] {
+			out = append(out, c)
+		}
+	}
+	sortByScore(out)
+	return out[:min(k, len(out))]
 }
 
 // sortByScore sorts, best first, ties by document id, then passage.
