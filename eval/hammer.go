@@ -25,7 +25,10 @@ type HammerConfig struct {
 	People, Writers, Readers int
 	Rows, Writes             int64         // stop once so many rows were returned and writes done
 	AtMost                   time.Duration // or after so long
-	Seed                     uint64
+	// Pause is what a writer waits between its writes: where a search takes long,
+	// more writes would leave no moment for an answer that is whole.
+	Pause time.Duration
+	Seed  uint64
 }
 
 // A HammerReport is what happened. Stale counts rows of a person for whom a
@@ -122,6 +125,10 @@ func (h *hammer) write(ctx context.Context, w int) {
 			h.report.WriteErrors++
 		}
 		h.mu.Unlock()
+		select {
+		case <-ctx.Done():
+		case <-time.After(h.config.Pause):
+		}
 	}
 }
 
