@@ -92,7 +92,7 @@ func TestTenantsHammeredSideBySideOnWeaviateDoNotMeet(t *testing.T) {
 	var wg sync.WaitGroup
 	for i, a := range anvils {
 		wg.Go(func() {
-					a.strike(t, eval.HammerConfig{Writers: 2, Readers: 9, Rows: 20_000, Writes: 100, AtMost: 3 * time.Minute, Seed: uint64(20 + i)})
+			a.strike(t, eval.HammerConfig{Writers: 2, Readers: 9, Rows: 20_000, Writes: 100, AtMost: 3 * time.Minute, Seed: uint64(20 + i)})
 		})
 	}
 	wg.Wait()

@@ -47,7 +47,6 @@ type mind struct {
 // believed is what is believed in one collection, with the changes since start.
 type believed struct {
 	people map[consent.SubjectNum]belief
-	open   map[consent.SubjectNum]bool // those of people whose belief is open
 	log    []consent.SubjectNum
 }
 
@@ -70,15 +69,10 @@ func (x *Index) mind(ctx context.Context, t consent.TenantID) (*mind, error) {
 	for _, b := range changed {
 		in := m.in(b.Collection)
 		if len(in.log) >= maxBookLog { // those who follow it start anew
-			in = &believed{people: in.people, open: in.open}
+			in = &believed{people: in.people}
 			m.of[b.Collection] = in
 		}
 		in.people[b.Subject] = belief(b.Verdicts)
-		if len(b.Verdicts) == 0 {
-			in.open[b.Subject] = true
-		} else {
-			delete(in.open, b.Subject)
-		}
 		in.log = append(in.log, b.Subject)
 		m.seq = b.Seq
 	}
@@ -88,7 +82,7 @@ func (x *Index) mind(ctx context.Context, t consent.TenantID) (*mind, error) {
 func (m *mind) in(c retrieval.CollectionID) *believed {
 	in := m.of[c]
 	if in == nil {
-		in = &believed{people: map[consent.SubjectNum]belief{}, open: map[consent.SubjectNum]bool{}}
+		in = &believed{people: map[consent.SubjectNum]belief{}}
 		m.of[c] = in
 	}
 	return in

@@ -47,10 +47,10 @@ const (
 
 // permitted is the filter of what a permit allows now, as far as the store can
 // tell, nil when it cannot; and what it was made of.
-func (x *Index) permitted(ctx context.Context, c *collection, p consent.Permit, r consent.Rule) (*pb.Filters, *sight, error) {
+func (x *Index) permitted(ctx context.Context, c *collection, p consent.Permit, r consent.Rule) (*pb.Filters, sight, error) {
 	m, err := x.mind(ctx, p.Tenant())
 	if err != nil {
-		return nil, nil, err
+		return nil, sight{}, err
 	}
 	defer m.mu.Unlock()
 	b := x.book(p, r.Default)

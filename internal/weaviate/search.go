@@ -5,7 +5,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"time"
 
 	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
 
@@ -82,7 +81,7 @@ type finder struct {
 	filter *pb.Filters // of the next question to the store
 	base   *pb.Filters // what filter says besides consent
 	marked bool        // filter goes by the permission property
-	sight  *sight
+	sight  sight
 	seen   map[retrieval.PassageRef]*candidate
 	fell   [reasons]int64
 	// missing is set when a hit had no live row that was not known to be gone
@@ -128,23 +127,28 @@ func (f *finder) rank(ctx context.Context) ([]*candidate, error) {
 // maxRounds bounds how often the store is asked again because rows had changed.
 const maxRounds = 4
 
-// near returns the k nearest of what may be found. Passages whose property
-// changed while the store was asked are asked for by their people as well.
+// near returns the k nearest of what may be found.
 func (f *finder) near(ctx context.Context, k int) ([]*candidate, error) {
 	if f.q.Exact {
 		return f.scan(ctx, k)
 	}
-	best, err := f.nearest(ctx, k)
+	return f.twice(ctx, k, f.nearest)
+}
+
+// twice asks, and asks again for passages whose property changed meanwhile, by
+// their people: the store may have listed them nowhere (sight.go).
+func (f *finder) twice(ctx context.Context, k int, ask func(context.Context, int) ([]*candidate, error)) ([]*candidate, error) {
+	best, err := ask(ctx, k)
 	if err != nil || !f.marked {
 		return best, err
 	}
-	moved, err := f.moved(ctx, f.sight)
+	moved, err := f.moved(ctx)
 	if err != nil || moved.nobody() {
 		return best, err
 	}
 	defer func(filter *pb.Filters) { f.filter = filter }(f.filter)
 	f.filter = allOf(moved.filter(f.c), f.base)
-	more, err := f.nearest(ctx, k)
+	more, err := ask(ctx, k)
 	return first(k, best, more), err
 }
 
@@ -260,46 +264,15 @@ func (f *finder) scan(ctx context.Context, k int) ([]*candidate, error) {
 	}
 }
 
-// words returns the k best by the store's keywords, in its order. The store
-// takes a text out of its index and puts it back whenever another property of
-// the object changes: so people whose passages change while it is asked are
-// asked for again once they have come to rest, and where that takes too long,
-// the answer says that it may lack something.
+// words returns the k best by the store's keywords, in its order.
 func (f *finder) words(ctx context.Context, k int) ([]*candidate, error) {
 	if strings.TrimSpace(f.q.Text) == "" {
 		return nil, nil
 	}
-	best, err := f.worded(ctx, k)
-	if err != nil {
-		return nil, err
+	if f.c.rewrites {
+		retrieval.Overtaken(ctx)
 	}
-	moved, err := f.restless(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer func(filter *pb.Filters) { f.filter = filter }(f.filter)
-	for deadline := time.Now().Add(restPatience); !moved.nobody(); {
-		settled, now, err := f.awaitRest(ctx, moved, deadline)
-		if err != nil {
-			return nil, err
-		}
-		if settled.nobody() {
-			retrieval.Overtaken(ctx)
-			break
-		}
-		f.filter = allOf(settled.filter(f.c), f.base)
-		more, err := f.worded(ctx, k)
-		if err != nil {
-			return nil, err
-		}
-		best = first(k, best, more)
-		again, err := f.moved(ctx, now)
-		if err != nil {
-			return nil, err
-		}
-		moved = moved.less(settled, again)
-	}
-	return best, nil
+	return f.twice(ctx, k, f.worded)
 }
 
 // worded returns the k best by the store's keywords that the filter lets through.
