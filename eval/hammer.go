@@ -25,16 +25,21 @@ type HammerConfig struct {
 	People, Writers, Readers int
 	Rows, Writes             int64         // stop once so many rows were returned and writes done
 	AtMost                   time.Duration // or after so long
-	Seed                     uint64
+	// Pause is what a writer waits between its writes: where a search takes long,
+	// more writes would leave no moment for an answer that is whole.
+	Pause time.Duration
+	Seed  uint64
 }
 
 // A HammerReport is what happened. Stale counts rows of a person for whom a
 // revocation was acknowledged before the search began and no later grant was
 // begun before it ended: promise P2 says there are none. Missing counts
 // people left out of an answer that claims to be complete though they were
-// granted all along.
+// granted all along. Whole counts those answers, without which Missing says
+// nothing.
 type HammerReport struct {
 	Rows, Searches, Writes int64
+	Whole                  int64
 	Stale, Missing         int64
 	SearchErrors           int64
 	WriteErrors            int64
@@ -43,8 +48,8 @@ type HammerReport struct {
 }
 
 func (r HammerReport) String() string {
-	return fmt.Sprintf("%d rows in %d searches, %d writes, %s: %d stale, %d missing, %d search errors, %d write errors",
-		r.Rows, r.Searches, r.Writes, r.Took.Round(time.Millisecond), r.Stale, r.Missing, r.SearchErrors, r.WriteErrors)
+	return fmt.Sprintf("%d rows in %d searches, %d of them whole, %d writes, %s: %d stale, %d missing, %d search errors, %d write errors",
+		r.Rows, r.Searches, r.Whole, r.Writes, r.Took.Round(time.Millisecond), r.Stale, r.Missing, r.SearchErrors, r.WriteErrors)
 }
 
 // change is one write of one person: granted or revoked, begun and
@@ -120,6 +125,10 @@ func (h *hammer) write(ctx context.Context, w int) {
 			h.report.WriteErrors++
 		}
 		h.mu.Unlock()
+		select {
+		case <-ctx.Done():
+		case <-time.After(h.config.Pause):
+		}
 	}
 }
 
@@ -138,6 +147,9 @@ func (h *hammer) read(ctx context.Context, stop context.CancelFunc, r int) {
 			continue
 		}
 		h.report.Rows += int64(len(people))
+		if complete {
+			h.report.Whole++
+		}
 		enough := h.report.Rows >= h.config.Rows && h.report.Writes >= h.config.Writes
 		h.mu.Unlock()
 		h.judge(people, complete, begun, end)

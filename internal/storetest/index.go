@@ -61,6 +61,16 @@ type Corpus struct {
 	live map[retrieval.DocNum][]retrieval.IndexPassage
 }
 
+// Put makes a version live.
+func (c *Corpus) Put(v []retrieval.IndexPassage) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.live == nil {
+		c.live = map[retrieval.DocNum][]retrieval.IndexPassage{}
+	}
+	c.live[v[0].Head.Ref.Doc] = v
+}
+
 // Known returns live passages in order, zero for others.
 func (c *Corpus) Known(_ context.Context, _ retrieval.CollectionID, refs []retrieval.PassageRef) ([]retrieval.IndexPassage, error) {
 	c.mu.Lock()

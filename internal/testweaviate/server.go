@@ -108,6 +108,7 @@ func (s *Server) environment() []string {
 		"DEFAULT_VECTORIZER_MODULE=none",
 		"DISABLE_TELEMETRY=true",
 		"AUTOSCHEMA_ENABLED=false",
+		"USE_INVERTED_SEARCHABLE=false",
 		"CLUSTER_HOSTNAME=node1",
 		"CLUSTER_ADVERTISE_ADDR=127.0.0.1",
 		"CLUSTER_IN_LOCALHOST=true",

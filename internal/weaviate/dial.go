@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -208,6 +210,33 @@ func (s *server) class(ctx context.Context, name string) (*models.Class, error) 
 		return nil, failed(ctx, "read a class", errors.Join(err, fmt.Errorf("another class")))
 	}
 	return c, nil
+}
+
+// blockMax reports whether a class's keyword index is of the store's newer kind;
+// the client does not know of it.
+func (s *server) blockMax(ctx context.Context, name string) (bool, error) {
+	const doing = "read a class"
+	call, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(call, http.MethodGet, s.base.JoinPath("v1/schema", name).String(), nil)
+	if err != nil {
+		return false, faultOf(doing)
+	}
+	if s.key != "" {
+		req.Header.Set("Authorization", "Bearer "+s.key)
+	}
+	resp, err := s.http.Do(req)
+	if err != nil {
+		return false, failed(ctx, doing, err)
+	}
+	defer resp.Body.Close()
+	var class struct {
+		InvertedIndexConfig struct{ UsingBlockMaxWAND bool }
+	}
+	if resp.StatusCode != http.StatusOK || json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&class) != nil {
+		return false, faultOf(doing)
+	}
+	return class.InvertedIndexConfig.UsingBlockMaxWAND, nil
 }
 
 func (s *server) createClass(ctx context.Context, c *models.Class) error {

@@ -25,11 +25,21 @@
 // may be is included by one (overlay.go). A crash or a stop of the applier makes
 // lists longer and searches slower, never an answer wrong or short.
 //
-// To change a belief the applier writes that it is open, asks the ledger anew,
-// changes the objects, and writes the new one. A search reads beliefs after it
-// began: a change that it missed comes from an entry later than its permit. One
-// gateway at a time applies, elected by a lease in the catalogue's database; a
-// write is sent only well within it.
+// To change a property, a new object's too, the applier writes that the beliefs
+// about its people are open, asks the ledger anew, changes the objects, and
+// writes what is believed now. The store is not atomic about it: while a mark
+// changes it may list an object nowhere. A search reads beliefs after it began,
+// asks for people whose belief is open by name, and reads beliefs again when the
+// store has answered: it asks once more, by name, for those of whom something
+// changed meanwhile (sight.go). One gateway at a time applies, elected by a lease
+// in the catalogue's database; a write is sent only well within it.
+//
+// Writes side by side on one object, as when one that was given up is carried
+// out late, leave the store's lists and the object saying different things, and
+// a later write of what the object says changes nothing. (One that is called off
+// does not: the store then does all of it or nothing, read in its source and
+// tried.) So after a write without an answer nothing is written for 30 s, and
+// what a round left open is written twice, with another value first.
 //
 // # Two gates, the first one here
 //
@@ -48,5 +58,6 @@
 // live, an old one after. The catalogue decides which one is visible. Deleted
 // objects leave Weaviate's files when it compacts them: the level is "absent".
 // Keyword mode ranks by Weaviate's statistics, over all passages of the
-// collection.
+// collection; where its keyword index is BlockMax, answers never claim to be
+// whole (collection.rewrites).
 package weaviate

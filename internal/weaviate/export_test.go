@@ -28,6 +28,23 @@ func (x *Index) LateMark(ctx context.Context, c retrieval.CollectionID, ref retr
 	return x.server.mark(ctx, k.names.class, k.names.object(ref), []string{markAny}, markPatience)
 }
 
+// Mark writes a property as the applier does.
+func (x *Index) Mark(ctx context.Context, c retrieval.CollectionID, ref retrieval.PassageRef, marks ...string) error {
+	k := x.collection(c)
+	_, err := x.server.mark(ctx, k.names.class, k.names.object(ref), marks, markPatience)
+	return err
+}
+
+// Open opens the belief about a person, as a round does that then ends early.
+func (x *Index) Open(ctx context.Context, t consent.TenantID, c retrieval.CollectionID, who consent.SubjectNum) error {
+	return x.outside.Believe(ctx, t, x.applier.holder, []retrieval.Belief{{Collection: c, Subject: who}})
+}
+
+// Marked are the objects that the store lists under a mark.
+func (x *Index) Marked(ctx context.Context, c retrieval.CollectionID, mark string) (int, error) {
+	return x.Raw(ctx, c, equal(propOK, mark), nil, most)
+}
+
 func (x *Index) LateInsert(ctx context.Context, c retrieval.CollectionID, ps ...retrieval.IndexPassage) error {
 	return x.server.insert(ctx, x.collection(c), ps)
 }

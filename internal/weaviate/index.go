@@ -91,6 +91,10 @@ type collection struct {
 	id    retrieval.CollectionID
 	shape retrieval.Shape
 	names names
+	// rewrites: the store's keyword index (BlockMax) takes a text out and puts it
+	// back whenever another property changes, and then loses some: measured with
+	// 1.35.2. Others (USE_INVERTED_SEARCHABLE=false) leave it alone.
+	rewrites bool
 
 	mu       sync.Mutex
 	overlays map[overlayKey]*overlay
@@ -158,6 +162,9 @@ func (x *Index) Create(ctx context.Context, id retrieval.CollectionID, s retriev
 	}
 	if err := c.perch(ctx, x.server); err != nil {
 		return err
+	}
+	if s.Keyword && c.rewrites {
+		x.log.Warn("keyword answers of this Weaviate may lack texts and say so: set USE_INVERTED_SEARCHABLE=false there before collections with keywords are made")
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()

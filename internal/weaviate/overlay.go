@@ -46,11 +46,11 @@ const (
 )
 
 // permitted is the filter of what a permit allows now, as far as the store can
-// tell; nil when it cannot.
-func (x *Index) permitted(ctx context.Context, c *collection, p consent.Permit, r consent.Rule) (*pb.Filters, error) {
+// tell, nil when it cannot; and what it was made of.
+func (x *Index) permitted(ctx context.Context, c *collection, p consent.Permit, r consent.Rule) (*pb.Filters, sight, error) {
 	m, err := x.mind(ctx, p.Tenant())
 	if err != nil {
-		return nil, err
+		return nil, sight{}, err
 	}
 	defer m.mu.Unlock()
 	b := x.book(p, r.Default)
@@ -67,7 +67,7 @@ func (x *Index) permitted(ctx context.Context, c *collection, p consent.Permit, 
 	if len(o.sets[takeOwners])+len(o.sets[takeMentions])+len(o.sets[ruleOutOwners])+len(o.sets[ruleOutMentions]) > 0 {
 		x.applier.wake()
 	}
-	return o.filter(c.names.permission(k.purpose, k.rule)), nil
+	return o.filter(c.names.permission(k.purpose, k.rule)), seeing(m.in(c.id)), nil
 }
 
 // filter is what the store is asked for; nil is everything.

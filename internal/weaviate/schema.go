@@ -90,7 +90,10 @@ func (c *collection) ensure(ctx context.Context, s *server) error {
 	if why := distrust(got, want); why != "" {
 		return fmt.Errorf("%w: %s", ErrSchema, why)
 	}
-	return nil
+	if c.shape.Keyword {
+		c.rewrites, err = s.blockMax(ctx, want.Class)
+	}
+	return err
 }
 
 // distrust says why a class is not the one that is wanted; "" when it is.

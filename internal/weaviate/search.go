@@ -78,7 +78,10 @@ type finder struct {
 	p consent.Permit
 	q *retrieval.Query
 
-	filter *pb.Filters
+	filter *pb.Filters // of the next question to the store
+	base   *pb.Filters // what filter says besides consent
+	marked bool        // filter goes by the permission property
+	sight  sight
 	seen   map[retrieval.PassageRef]*candidate
 	fell   [reasons]int64
 	// missing is set when a hit had no live row that was not known to be gone
@@ -88,7 +91,7 @@ type finder struct {
 
 // compile makes the filter: the first gate, in the store's own query.
 func (f *finder) compile(ctx context.Context) error {
-	permitted, err := f.x.permitted(ctx, f.c, f.p, f.q.Rule)
+	permitted, sight, err := f.x.permitted(ctx, f.c, f.p, f.q.Rule)
 	if err != nil {
 		return err
 	}
@@ -102,7 +105,8 @@ func (f *finder) compile(ctx context.Context) error {
 		}
 	}
 	now := int64(f.p.Now()) / 1e6
-	f.filter = allOf(permitted, oneOf(propSeen, f.c.names.eyes(f.q)...), after(propUntil, now), metadata)
+	f.base = allOf(oneOf(propSeen, f.c.names.eyes(f.q)...), after(propUntil, now), metadata)
+	f.filter, f.marked, f.sight = allOf(permitted, f.base), permitted != nil, sight
 	return nil
 }
 
@@ -131,6 +135,28 @@ func (f *finder) near(ctx context.Context, k int) ([]*candidate, error) {
 	if f.q.Exact {
 		return f.scan(ctx, k)
 	}
+	return f.twice(ctx, k, f.nearest)
+}
+
+// twice asks, and asks again for passages whose property changed meanwhile, by
+// their people: the store may have listed them nowhere (sight.go).
+func (f *finder) twice(ctx context.Context, k int, ask func(context.Context, int) ([]*candidate, error)) ([]*candidate, error) {
+	best, err := ask(ctx, k)
+	if err != nil || !f.marked {
+		return best, err
+	}
+	moved, err := f.moved(ctx)
+	if err != nil || moved.nobody() {
+		return best, err
+	}
+	defer func(filter *pb.Filters) { f.filter = filter }(f.filter)
+	f.filter = allOf(moved.filter(f.c), f.base)
+	more, err := ask(ctx, k)
+	return first(k, best, more), err
+}
+
+// nearest returns the k nearest of what may be found and the filter lets through.
+func (f *finder) nearest(ctx context.Context, k int) ([]*candidate, error) {
 	limit, rounds := min(k+max(4, k/8), most), 0
 	for {
 		hits, err := f.ask(ctx, ask{vector: f.q.Vector, limit: limit})
@@ -246,6 +272,14 @@ func (f *finder) words(ctx context.Context, k int) ([]*candidate, error) {
 	if strings.TrimSpace(f.q.Text) == "" {
 		return nil, nil
 	}
+	if f.c.rewrites {
+		retrieval.Overtaken(ctx)
+	}
+	return f.twice(ctx, k, f.worded)
+}
+
+// worded returns the k best by the store's keywords that the filter lets through.
+func (f *finder) worded(ctx context.Context, k int) ([]*candidate, error) {
 	limit, rounds := min(k+max(8, k/8), most), 0
 	for {
 		hits, err := f.ask(ctx, ask{text: f.q.Text, limit: limit})
@@ -299,6 +333,21 @@ func (f *finder) hybrid(ctx context.Context) ([]*candidate, error) {
 	}
 	sortByScore(out)
 	return out[:min(f.q.K, len(out))], nil
+}
+
+// first returns the k best of two answers to one question.
+func first(k int, a, b []*candidate) []*candidate {
+	out, met := slices.Clone(a), map[retrieval.PassageRef]bool{}
+	for _, c := range a {
+		met[c.ref] = true
+	}
+	for _, c := range b {
+		if !met[c.ref] {
+			out = append(out, c)
+		}
+	}
+	sortByScore(out)
+	return out[:min(k, len(out))]
 }
 
 // sortByScore sorts, best first, ties by document id, then passage.
