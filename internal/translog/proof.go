@@ -68,12 +68,11 @@ func (l *Log) Await(ctx context.Context, id consent.TenantID, p consent.Position
 			return c, ErrPending
 		case <-changed: // ours
 		case <-tick.C: // perhaps another gateway's
-			t.Wake() // or one's that was killed before it signed, and then it is ours
 			c, err := l.Checkpoint(context.WithoutCancel(ctx), id)
 			if err == nil && c.Size >= uint64(p) || err != nil && err != ErrPending {
 				return c, err
 			}
-			if steps%awaitOthers == 0 {
+			if steps%awaitOthers == 0 { // or one's that was killed before it signed, and then it is ours
 				t.Wake()
 			}
 		}
