@@ -86,7 +86,7 @@ var (
 	remainsOfPerson = []string{
 		"entries of the ledger and of the vault's journal: what was sealed in them under the person's key, which is destroyed; in clear a random number, kinds, purposes, statuses and times, so that the proofs of others stay valid",
 		"the suppression mark: a keyed digest, under a key of the vault alone, by which the person stays erased",
-		"training manifests: which rows they held, as keyed tokens that are dropped wherever a copy is checked, and the random number of whom they held",
+		"training manifests: which rows they held, as keyed tokens that are dropped wherever a copy is checked, and the random number of whom they held; sealed with the request, under a key of the tenant, which manifests these were",
 		"idempotency records: keyed digests of requests and sealed outcomes without identifiers, for at most 24 hours; of events that came in, a keyed digest of source and id for good",
 	}
 	remainsStripped = "the texts of the documents, sealed anew: another purpose than embedding permits them; no vector, no code and no term of them"

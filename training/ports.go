@@ -130,6 +130,19 @@ type Lineage interface {
 	RunNotesOf(ctx context.Context, t consent.TenantID, id string) ([]RunRow, error)
 }
 
+// A Departed is a manifest that held a person until they were erased.
+type Departed struct {
+	Manifest string
+	At       consent.Position // of the suppression
+}
+
+// Departures knows what erased people left behind.
+type Departures interface {
+	// Departed returns the manifests that held a person before an erasure of
+	// theirs, also of one that is open. It may name some twice.
+	Departed(ctx context.Context, t consent.TenantID, who consent.Subject) ([]Departed, error)
+}
+
 // Contents keeps which documents manifests hold, and which of these were erased;
 // with Manifests.
 type Contents interface {

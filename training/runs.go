@@ -1,6 +1,7 @@
 package training
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -186,51 +187,85 @@ const (
 )
 
 // Uses returns the manifests and runs that contain a person, oldest first;
-// none for somebody unknown. The second gate has nothing to judge here: it is
-// the person's own, or an auditor's, question. Of manifests over collections
-// that the key is not for it does not tell.
+// none for somebody unknown. Of somebody who was erased it tells by what the
+// erasure kept. The second gate has nothing to judge here: it is the person's
+// own, or an auditor's, question. Of manifests over collections that the key is
+// not for it does not tell.
 func (s *Service) Uses(ctx context.Context, c Caller, who consent.Subject) ([]Use, error) {
 	head, err := s.Ledger.Head(ctx, c.Tenant) // a closed ledger tells nothing
-	if err != nil {
+	if err != nil || head.Position == 0 {
 		return nil, err
 	}
 	num, err := s.Ledger.Find(ctx, c.Tenant, who)
-	if err != nil || num == 0 || head.Position == 0 {
+	if err != nil {
+		return nil, err
+	}
+	left, err := s.Departures.Departed(ctx, c.Tenant, who)
+	if err != nil || num == 0 && len(left) == 0 {
 		return nil, err
 	}
 	rows, err := s.Lineage.ManifestsOf(ctx, c.Tenant, num)
 	if err != nil {
 		return nil, err
 	}
+	erased := map[string]consent.Position{} // by manifest
+	for _, d := range left {
+		if _, there := erased[d.Manifest]; !there && !slices.ContainsFunc(rows, func(r ManifestRow) bool { return r.ID == d.Manifest }) {
+			row, found, err := s.Manifests.Manifest(ctx, c.Tenant, d.Manifest)
+			if err != nil {
+				return nil, err
+			}
+			if !found {
+				continue
+			}
+			rows = append(rows, row)
+		}
+		erased[d.Manifest] = max(erased[d.Manifest], d.At)
+	}
+	slices.SortFunc(rows, func(a, b ManifestRow) int {
+		return cmp.Or(cmp.Compare(a.CreatedAt, b.CreatedAt), cmp.Compare(a.ID, b.ID))
+	})
 	out := []Use{}
 	for _, row := range rows {
 		if row.State != Ready { // it never left
 			continue
 		}
-		b, err := s.open(c.Tenant, row)
+		u, within, err := s.use(ctx, c, row, who, num, erased[row.ID])
 		if err != nil {
 			return nil, err
 		}
-		if !b.within(c) {
-			continue
+		if within {
+			out = append(out, u)
 		}
-		u := Use{Manifest: row.ID, Purpose: b.job.Spec.Purpose, State: row.State, ExpiresAt: b.job.ExpiresAt}
-		if u.Runs, err = b.runs(ctx); err != nil {
-			return nil, err
+	}
+	return out, nil
+}
+
+// use is what a manifest is to a person; erased is the position of an erasure
+// that it held them until, 0 for none.
+func (s *Service) use(ctx context.Context, c Caller, row ManifestRow, who consent.Subject, num consent.SubjectNum, erased consent.Position) (Use, bool, error) {
+	b, err := s.open(c.Tenant, row)
+	if err != nil || !b.within(c) {
+		return Use{}, false, err
+	}
+	u := Use{Manifest: row.ID, Purpose: b.job.Spec.Purpose, State: row.State, ExpiresAt: b.job.ExpiresAt}
+	if u.Runs, err = b.runs(ctx); err != nil {
+		return Use{}, false, err
+	}
+	// Who was erased since and came back permits what is new, not what was there.
+	left := consent.Leaving{Position: erased, Erased: true}
+	if erased == 0 {
+		if left, err = s.Ledger.Left(ctx, c.Tenant, num, u.Purpose, b.job.Spec.AtPosition); err != nil {
+			return Use{}, false, err
 		}
 		a, err := s.Ledger.Decide(ctx, c.Tenant, []consent.Subject{who}, consent.Question{Purpose: u.Purpose})
 		if err != nil {
-			return nil, err
+			return Use{}, false, err
 		}
-		left, err := s.Ledger.Left(ctx, c.Tenant, num, u.Purpose, b.job.Spec.AtPosition)
-		if err != nil {
-			return nil, err
-		}
-		// Who was erased since and came back permits what is new, not what was there.
-		if u.Permitted = a.Decisions[0].Allowed && !left.Erased; !u.Permitted {
-			u.Assessment = assessment(u.Runs, left)
-		}
-		out = append(out, u)
+		u.Permitted = a.Decisions[0].Allowed && !left.Erased
 	}
-	return out, nil
+	if !u.Permitted {
+		u.Assessment = assessment(u.Runs, left)
+	}
+	return u, true, nil
 }

@@ -119,8 +119,9 @@ type Copies interface {
 	CopiesOf(ctx context.Context, t consent.TenantID, num consent.SubjectNum) ([]Copy, error)
 	// CopiesWith are those of manifests that hold any of some documents.
 	CopiesWith(ctx context.Context, t consent.TenantID, docs []retrieval.DocNum) ([]Copy, error)
-	// Lineage counts those that were finished, and the runs bound to them.
-	Lineage(ctx context.Context, t consent.TenantID, num consent.SubjectNum) (erasure.Lineage, error)
+	// Lineage counts those that were finished, and the runs bound to them, and
+	// returns their ids.
+	Lineage(ctx context.Context, t consent.TenantID, num consent.SubjectNum) (erasure.Lineage, []string, error)
 	// Lying reports whether files of a manifest are on this gateway's disk.
 	Lying(id string) (bool, error)
 }
