@@ -55,6 +55,7 @@ type suppression struct {
 	mark    SubjectNum
 	erasure string
 	lifted  bool
+	round   int                 // how often somebody was behind the mark, with this one
 	was     map[[32]byte]marked // whose the marks were before
 	link    link                // zero: nobody is behind it, or nobody knows any more
 	key     seal.Ref            // of the link; zero: there never was one
@@ -359,7 +360,7 @@ func (t *tenant) marksOf(person *SubjectRow) (mark SubjectNum, marks [][32]byte)
 }
 
 // unmark gives the person behind a mark their name back, in the transaction of the
-// entry that lifts the suppression.
+// entry that lifts the suppression: the newest one, see Follow.
 func (b *builder) unmark(ctx context.Context, mark SubjectNum) error {
 	t := b.t
 	t.mu.RLock()
@@ -406,6 +407,7 @@ func (t *tenant) applySuppression(row *Row, ev *ErasureEvent, show *shown) error
 	}
 	t.suppressedAt[row.Position] = sup
 	t.suppressedBy[row.Subject] = append(t.suppressedBy[row.Subject], sup)
+	sup.round = t.round(row.Subject)
 	switch {
 	case show == nil: // nobody was behind it
 	case !show.gone:
@@ -471,6 +473,16 @@ func (t *tenant) open(mark SubjectNum) *suppression {
 	return nil
 }
 
+// suppressedFor returns the suppression of a mark that an erasure made.
+func (t *tenant) suppressedFor(mark SubjectNum, erasure string) *suppression {
+	for _, s := range t.suppressedBy[mark] {
+		if s.erasure == erasure {
+			return s
+		}
+	}
+	return nil
+}
+
 // A Behind is who is behind a suppression mark.
 type Behind struct {
 	Num    SubjectNum
@@ -504,16 +516,17 @@ func (t *tenant) round(mark SubjectNum) (n int) {
 	return n
 }
 
-// Behind returns who is behind a suppression mark: the zero Behind when there is
-// nobody, or when nobody can tell any more.
-func (l *Ledger) Behind(ctx context.Context, id TenantID, mark SubjectNum) (Behind, error) {
+// Behind returns who is behind a suppression mark by the entry of an erasure: who
+// came back since, and is being erased, too, is not who was. The zero Behind when
+// there is nobody, or when nobody can tell any more.
+func (l *Ledger) Behind(ctx context.Context, id TenantID, mark SubjectNum, erasure string) (Behind, error) {
 	t, _, err := l.fresh(ctx, id)
 	if err != nil {
 		return Behind{}, err
 	}
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	if s := t.open(mark); s != nil {
+	if s := t.suppressedFor(mark, erasure); s != nil && !s.lifted {
 		return Behind{s.link.num, s.link.key, s.link.lookup}, nil
 	}
 	return Behind{}, nil

@@ -1,0 +1,84 @@
+package gateway_test
+
+import (
+	"errors"
+	"path/filepath"
+	"testing"
+
+	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/erasure"
+	"github.com/assent-gateway/assent/internal/gateway"
+	"github.com/assent-gateway/assent/retrieval"
+)
+
+// A person's erasure is held, and meanwhile they come back and are to be erased
+// again: two open erasures stand at one mark. Each takes away whom it is about,
+// whichever goes on first, also after a start; and what is held stays until then.
+func TestTwoErasuresAtOneMarkAreOfTwo(t *testing.T) {
+	t.Parallel()
+	for _, firstFirst := range []bool{true, false} {
+		cfg := gateway.Config{DataDir: filepath.Join(t.TempDir(), "data"), AdminKey: adminKey, ErasuresByHand: true}
+		ctx, id := t.Context(), gateway.DefaultTenant
+		g := openGateway(t, cfg)
+		say(t, g, consent.Granted, []string{"ada", "bob"}, rag, emb)
+		makeCollection(t, g, "c", retrieval.Spec{})
+		ingest(t, g, "c", invented("ada", "bob"))
+		first := erase(t, g, "ada")
+		if _, err := g.Erasure.Hold(ctx, id, first.ID, "a duty to retain"); err != nil {
+			t.Fatal(err)
+		}
+		say(t, g, consent.Granted, []string{"ada"}, rag, emb)
+		docs := invented("ada")
+		for i := range docs {
+			docs[i].ID += "-new"
+		}
+		if got := ingest(t, g, "c", docs); got[retrieval.Stored] != 2 {
+			t.Fatalf("ingest after they came back: %v", got)
+		}
+		second := erase(t, g, "ada")
+		if second.ID == first.ID {
+			t.Fatal("who came back is not who is being erased")
+		}
+		if _, err := g.Erasure.Cancel(ctx, id, first.ID); !errors.Is(err, erasure.ErrState) {
+			t.Errorf("taking back an erasure whose person has acted since: %v", err)
+		}
+		if n := hits(t, g); n != 2 {
+			t.Errorf("%d hits, want Bob's 2", n)
+		}
+		g.Close()
+		g = openGateway(t, cfg)
+		release := func() {
+			if _, err := g.Erasure.Release(ctx, id, first.ID); err != nil {
+				t.Fatal(err)
+			}
+			wantPurged(t, ended(t, g, first.ID))
+		}
+		if firstFirst {
+			release()
+		}
+		e := ended(t, g, second.ID)
+		wantPurged(t, e)
+		if e.Gathered.Documents != 2 {
+			t.Errorf("the second erasure gathered %+v", e.Gathered)
+		}
+		if n, err := g.Erasure.Reconcile(ctx, id); n != 0 || err != nil {
+			t.Errorf("the reconciler found %d, %v", n, err)
+		}
+		if !firstFirst {
+			if n := g.KeySlots(); n < 5 { // of Bob, his documents, and of what is held
+				t.Errorf("%d keys are left: what is held is gone", n)
+			}
+			release()
+		}
+		if e, err := g.Erasure.Get(ctx, id, first.ID); err != nil || e.Gathered.Documents != 2 {
+			t.Errorf("the first erasure: %+v, %v", e.Gathered, err)
+		}
+		if n := hits(t, g); n != 2 {
+			t.Errorf("%d hits, want Bob's 2", n)
+		}
+		if left := g.Leftovers(t); len(left) > 0 {
+			t.Errorf("left over: %v", left)
+		}
+		g.Close()
+	}
+}
