@@ -1,9 +1,11 @@
 package gateway_test
 
 import (
+	"context"
 	"errors"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/erasure"
@@ -80,5 +82,23 @@ func TestTwoErasuresAtOneMarkAreOfTwo(t *testing.T) {
 			t.Errorf("left over: %v", left)
 		}
 		g.Close()
+	}
+}
+
+// Who is asked to find out what the ledger does not have yet, ends where it ends:
+// what came back of the erased is erased up to the next position.
+func TestSettlingEndsWithTheLedger(t *testing.T) {
+	t.Parallel()
+	g := openGateway(t, gateway.Config{ErasuresByHand: true})
+	head, err := g.Ledger.Head(t.Context(), gateway.DefaultTenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // else it goes on for ever
+	defer cancel()
+	for _, more := range []consent.Position{1, 1000} {
+		if err := g.Events.Settle(ctx, gateway.DefaultTenant, head.Position+more); err != nil {
+			t.Errorf("%d beyond the head: %v", more, err)
+		}
 	}
 }
