@@ -9,7 +9,9 @@ import (
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/erasure"
+	"github.com/assent-gateway/assent/internal/credential"
 	"github.com/assent-gateway/assent/internal/gateway"
+	"github.com/assent-gateway/assent/internal/seal"
 	"github.com/assent-gateway/assent/retrieval"
 )
 
@@ -100,5 +102,36 @@ func TestSettlingEndsWithTheLedger(t *testing.T) {
 		if err := g.Events.Settle(ctx, gateway.DefaultTenant, head.Position+more); err != nil {
 			t.Errorf("%d beyond the head: %v", more, err)
 		}
+	}
+}
+
+// The key of a link is named by an entry alone. A gateway that has not heard of the
+// entry yet, of a tenant that it has not heard of either, leaves it.
+func TestAGatewayThatLagsNamesTheKeysOfLinks(t *testing.T) {
+	c := newCluster(t, server(t))
+	cfg := gateway.Config{ErasuresByHand: true, Deaf: true}
+	a, b := c.open(cfg), c.open(cfg)
+	ctx := t.Context()
+	erase(t, a, "ada")
+	name, err := credential.ParseName("another")
+	must(t, err)
+	id, _, err := a.CreateTenant(ctx, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Erasure.Request(ctx, id, erasure.Request{Scope: erasure.ScopeSubject, Subject: subject(t, "bob"), By: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	a.Ledger.LinkKeys(func(ref seal.Ref) {
+		if n++; ref.IsZero() {
+			t.Error("a link has no key")
+		}
+		if named, err := b.Names(ctx, ref); err != nil || !named {
+			t.Errorf("the other gateway takes the key for nobody's: %v", err)
+		}
+	})
+	if n != 2 {
+		t.Errorf("%d links", n)
 	}
 }
