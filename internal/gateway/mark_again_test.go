@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -133,5 +134,48 @@ func TestAGatewayThatLagsNamesTheKeysOfLinks(t *testing.T) {
 	})
 	if n != 2 {
 		t.Errorf("%d links", n)
+	}
+}
+
+// What an ingest knows of people when it begins may be another's when it commits:
+// somebody whom nobody knew was erased, or their identifier given to somebody else.
+// The documents are refused, or theirs.
+func TestAnIngestOfSomebodyWhoBecomesSomebodyElse(t *testing.T) {
+	t.Parallel()
+	for _, c := range []string{"erased", "identified"} {
+		var then atomic.Pointer[func()]
+		g := openGateway(t, gateway.Config{ErasuresByHand: true, Step: func(name string) {
+			if f := then.Load(); f != nil && name == "slots.synced" && then.CompareAndSwap(f, nil) {
+				(*f)()
+			}
+		}})
+		makeCollection(t, g, "c", retrieval.Spec{Jurisdiction: "US-CA"})
+		ingest(t, g, "c", invented("ada", "cy"))
+		if n := hits(t, g); n != 4 {
+			t.Fatalf("%d hits of people who may be silent", n)
+		}
+		want, stored := 4, retrieval.Refused
+		f := func() { erase(t, g, "bob") }
+		if c == "identified" {
+			want, stored = 2, retrieval.Stored
+			f = func() {
+				if _, err := g.Ledger.Identify(t.Context(), gateway.DefaultTenant, subject(t, "ada"), subject(t, "bob")); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		then.Store(&f)
+		if got := ingest(t, g, "c", invented("bob")); got[stored] != 2 || then.Load() != nil {
+			t.Errorf("%s: %v", c, got)
+		}
+		if c == "identified" {
+			erase(t, g, "ada")
+		}
+		if n := hits(t, g); n != want {
+			t.Errorf("%s: %d hits, want %d", c, n, want)
+		}
+		if n := g.LiveDocuments(t); c == "erased" && n != want {
+			t.Errorf("%s: %d documents, want %d", c, n, want)
+		}
 	}
 }
