@@ -254,6 +254,9 @@ func (l *Ledger) Follow(ctx context.Context, id TenantID, kind Kind, num Subject
 		if t.who[num].key != key || t.state(num) == nil || !t.state(num).condemned {
 			return row, nil, &refusal{ErrReturned}
 		}
+		if newest := t.open(num); newest != nil && newest.erasure != ev.ID { // and been suppressed again
+			return row, nil, &refusal{ErrReturned}
+		}
 		return row, ev, nil
 	}
 	w.job = func(row *Row, _ seal.Ref) (ErasureRow, error) { return job(row.Position, row.RecordedAt) }
@@ -317,7 +320,7 @@ func (t *tenant) applyErasure(row Row, show *shown) error {
 		delete(t.removals, ev.ID)
 	case KindErased:
 		t.completed[ev.ID] = true
-		if s := t.state(row.Subject); s != nil {
+		if s := t.state(row.Subject); s != nil && s.erasure == ev.ID {
 			s.before = nil // nothing leads back from here
 		}
 		const day = Time(24 * time.Hour)
@@ -476,7 +479,7 @@ func (l *Ledger) Suppressions(ctx context.Context, id TenantID) ([]Condemned, er
 		switch {
 		case sup != nil:
 			if t.waits[sup.erasure] == 0 {
-				out = append(out, Condemned{num, sup.mark, t.round(sup.mark), sup.at})
+				out = append(out, Condemned{num, sup.mark, sup.round, sup.at})
 			}
 		case s.gone:
 			out = append(out, Condemned{num, num, 0, t.applied + 1})

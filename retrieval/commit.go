@@ -111,6 +111,9 @@ func (in *intake) confirm(ctx context.Context, head consent.Head, jobs []*job, r
 	if err != nil {
 		return Intake{}, err
 	}
+	if in.Ledger.Overtaken(in.caller.Tenant, roster) {
+		return Intake{}, consent.ErrSubjectExists
+	}
 	roster.Reset()
 	in.out.Ledger = head.Position
 	out := Intake{Outside: in.Outside != nil}

@@ -536,3 +536,9 @@ func (g *Gateway) NamesOf(id string) []string {
 func (g *Gateway) CursorOf(ctx context.Context, sink string) (consent.Position, bool, error) {
 	return g.db.Cursor(ctx, DefaultTenant, sink)
 }
+
+// Names reports whether this gateway knows that a key is in use.
+func (g *Gateway) Names(ctx context.Context, ref seal.Ref) (bool, error) {
+	named, err := g.namedKeys(ctx)
+	return err == nil && named(ref), err
+}

@@ -1,0 +1,152 @@
+package consent_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/assent-gateway/assent/consent"
+)
+
+// forget ends an erasure as the cascade does: the completion is entered, the row
+// scrubbed, the link forgotten.
+func (r *rig) forget(who string, at consent.Suppressed) {
+	r.t.Helper()
+	ctx, id := r.t.Context(), "e_"+who
+	p, err := r.ledger.Behind(ctx, tenant, at.Mark, id)
+	if err != nil || p.Num == 0 {
+		r.t.Fatalf("behind the mark is %d, %v", p.Num, err)
+	}
+	must := func(err error) {
+		r.t.Helper()
+		if err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	must(r.vault.Consent().Destroy(p.Key))
+	must(r.ledger.Scrub(ctx, tenant, p.Num, p.Key))
+	_, err = r.ledger.Follow(ctx, tenant, consent.KindErased, at.Mark, at.Key, consent.ErasureEvent{Event: "completed", ID: id},
+		func(consent.Position, consent.Time) (consent.ErasureRow, error) {
+			return consent.ErasureRow{ID: id, Name: [32]byte{byte(len(who)), who[0]}, State: 5, Version: 2, Position: at.Position, Created: at.At, Due: at.At}, nil
+		})
+	must(err)
+	must(r.ledger.Forget(ctx, tenant, p.Num))
+}
+
+// A gateway hears of a whole erasure at once, when nobody can tell any more whose
+// it was, and of the person's return: what it then says is what the others say.
+// Who was erased is gone there, too, and who came back is nobody's ghost.
+func TestAGatewayThatLagsBehindAWholeErasure(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name       string
+		knew, met  bool // it knew the person; it met who came back before it heard of anything
+		comes      bool
+		identified bool
+		heard      bool // of the suppression
+	}{
+		{name: "knew", knew: true}, {name: "did not know"},
+		{name: "knew, and they came back", knew: true, comes: true}, {name: "did not know, and they came back", comes: true},
+		{name: "did not know, met who came back", met: true, comes: true},
+		{name: "knew, and met who came back", knew: true, met: true, comes: true},
+		{name: "heard of the suppression", knew: true, heard: true}, {name: "heard of it, and they came back", heard: true, comes: true},
+		{name: "knew by another identifier", knew: true, comes: true, identified: true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			ctx := t.Context()
+			ada, _ := consent.ParseSubject("ada")
+			other, _ := consent.ParseSubject("email:ada@example.org")
+			behind := consent.NewLedger(r.db, r.vault.Consent(), consent.Options{})
+			open := func() {
+				if err := behind.Open(ctx, tenant); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if !c.knew {
+				open()
+			}
+			r.record(entry("ada", rag, consent.Granted))
+			r.record(entry("ada", emb, consent.Granted))
+			if c.identified {
+				if _, err := r.ledger.Identify(ctx, tenant, ada, other); err != nil {
+					t.Fatal(err)
+				}
+			}
+			old, err := r.ledger.Find(ctx, tenant, ada)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.knew {
+				open()
+			}
+			at := r.suppress("ada")
+			if c.heard {
+				if _, err := behind.Head(ctx, tenant); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r.forget("ada", at)
+			want := consent.ReasonSuppressed
+			if c.comes {
+				want = consent.ReasonGranted
+				back := "ada"
+				if c.identified {
+					back = "email:ada@example.org"
+				}
+				r.record(entry(back, rag, consent.Granted))
+				r.record(entry(back, emb, consent.Granted))
+			}
+			if c.met {
+				num, err := r.ledger.Find(ctx, tenant, ada)
+				if err == nil && c.knew { // by a document of theirs
+					_, err = behind.RecordParent(ctx, tenant, []consent.SubjectNum{num}, nil)
+				} else if err == nil {
+					_, err = behind.Find(ctx, tenant, ada)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			for i, l := range []*consent.Ledger{r.ledger, behind} {
+				at := fmt.Sprint("gateway ", i)
+				a, err := l.Decide(ctx, tenant, []consent.Subject{ada}, consent.Question{Purpose: "rag_retrieval"})
+				if err != nil || a.Decisions[0].Reason != want {
+					t.Errorf("%s: %+v, %v, want %v", at, a.Decisions, err, want)
+				}
+				p, err := l.Permit(ctx, tenant, "rag_retrieval")
+				if err != nil {
+					t.Fatal(err)
+				}
+				ok := []bool{false}
+				if p.Recheck([]consent.Claim{{People: consent.People{Owners: []consent.SubjectNum{old}}}}, ok); ok[0] {
+					t.Errorf("%s: what was of the erased may be used", at)
+				}
+				since := map[consent.SubjectNum]bool{}
+				p.Suppressed(0, func(num consent.SubjectNum) { since[num] = true })
+				if (i == 0 || c.knew) && !since[old] {
+					t.Errorf("%s: it does not know who was erased", at)
+				}
+				num, err := l.Find(ctx, tenant, ada)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if c.comes && since[num] {
+					t.Errorf("%s: who came back counts as erased", at)
+				}
+				all, err := l.Suppressions(ctx, tenant)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, s := range all {
+					if c.comes && s.Num == num {
+						t.Errorf("%s: who came back is to be erased", at)
+					}
+				}
+				if named, err := l.Unscrubbed(ctx, tenant); err != nil || len(named) != 0 {
+					t.Errorf("%s: %d are to be scrubbed, %v", at, len(named), err)
+				}
+			}
+		})
+	}
+}
