@@ -163,7 +163,7 @@ func (s *Stream) Settle(ctx context.Context, t consent.TenantID, upTo consent.Po
 			return err
 		}
 		if reached == from {
-			return nil // the ledger ends here
+			return nil // the ledger ends here: what came back of the erased is erased up to what is to come
 		}
 		if len(stale) > 0 || reached-at >= settleLag {
 			moved, err := s.Store.Advance(ctx, t, staleSink, at, reached, stale)
@@ -174,9 +174,7 @@ func (s *Stream) Settle(ctx context.Context, t consent.TenantID, upTo consent.Po
 				continue // another was faster: what it found stands
 			}
 		}
-		if s.known(t, reached); reached <= from {
-			return nil // the ledger ends here: what came back of the erased is erased up to what is to come
-		}
+		s.known(t, reached)
 	}
 }
 
