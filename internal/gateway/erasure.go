@@ -127,6 +127,10 @@ func (g *Gateway) resolveDocuments(ctx context.Context, o erasure.Order) (map[st
 	if o.Subject != 0 {
 		return nil, false, nil
 	}
+	// Versions are named as they are, also those that were replaced meanwhile.
+	if len(o.Removal.Versions) > 0 {
+		return nil, false, g.db.AddErased(ctx, o.Tenant, o.ID, o.Removal.Versions)
+	}
 	const page = 1000
 	w := erasecheck.WhichOf(o)
 	for {
