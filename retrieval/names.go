@@ -5,6 +5,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/assent-gateway/assent/consent"
@@ -29,6 +30,7 @@ func NamesOf(who []consent.Subject) Names {
 		for _, form := range []string{full, bare} {
 			n.add(norm.NFC.String(form))
 			n.add(norm.NFD.String(form))
+			n.add(norm.NFC.String(cases.Fold().String(form))) // letters that have no single capital: ß and SS
 		}
 	}
 	return n

@@ -9,7 +9,7 @@ import (
 // Names are found in every letter case and form, as whole words only.
 func TestNamesAreCutOut(t *testing.T) {
 	t.Parallel()
-	n := NamesOf([]consent.Subject{subject(t, "user:ada"), subject(t, "email:Ada@Example.org"), subject(t, "user:zoë"), subject(t, "tel:+49 30 1234"), subject(t, "user:王伟"), subject(t, "user:김철수"), subject(t, "user:สม")})
+	n := NamesOf([]consent.Subject{subject(t, "user:ada"), subject(t, "email:Ada@Example.org"), subject(t, "user:zoë"), subject(t, "user:strauß"), subject(t, "tel:+49 30 1234"), subject(t, "user:王伟"), subject(t, "user:김철수"), subject(t, "user:สม")})
 	for text, want := range map[string]string{
 		"":                                   "",
 		"Nobody is here.":                    "Nobody is here.",
@@ -19,6 +19,7 @@ func TestNamesAreCutOut(t *testing.T) {
 		"Adam in Canada, ada_1, ada2":        "Adam in Canada, ada_1, ada2",
 		"from ada@example.ORG to x":          "from [redacted] to x",
 		"mailto:ada@example.org?s":           "mailto:[redacted]?s",
+		"Strauß, STRAUSS, strau":             "[redacted], [redacted], strau",
 		"bada@example.org":                   "bada@example.org",
 		"user:ada and email:ada@example.org": "[redacted] and [redacted]",
 		"Zoë is ZOE\u0308, not zoe":          "[redacted] is [redacted], not zoe",
