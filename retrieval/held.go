@@ -43,8 +43,9 @@ func (s *Service) Selected(ctx context.Context, t consent.TenantID, w Which, lim
 // expired are versions past their retention, but for those that are held: what
 // goes by itself passes them over, and finds them once they are released.
 func (s *Service) expired(ctx context.Context, t consent.TenantID, w Which, limit int) (out []DocRow, err error) {
+	page := max(limit, gatherBatch)
 	for {
-		rows, err := s.Condemning.Condemned(ctx, t, w, limit)
+		rows, err := s.Condemning.Condemned(ctx, t, w, page)
 		if err != nil {
 			return nil, err
 		}
@@ -53,7 +54,7 @@ func (s *Service) expired(ctx context.Context, t consent.TenantID, w Which, limi
 				out = append(out, rows[i])
 			}
 		}
-		if len(rows) < limit || len(out) == limit {
+		if len(rows) < page || len(out) == limit {
 			return out, nil
 		}
 	}
