@@ -559,3 +559,57 @@ func (l *Ledger) Condemned(id TenantID, d Piece) bool {
 	l.mu.RUnlock()
 	return Permit{t: t}.Condemned(d)
 }
+
+// Held reports whether a document is held, by the erasure that it or any of its
+// people is the matter of: nobody deletes it until that is released or taken
+// back. It is judged by what this gateway has applied.
+func (l *Ledger) Held(id TenantID, d Piece, people []SubjectNum) bool {
+	l.mu.RLock()
+	t := l.tenants[id]
+	l.mu.RUnlock()
+	if t == nil {
+		return false
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if !t.holds() {
+		return false
+	}
+	for name, r := range t.removals {
+		if t.waits[name]&waitsHeld != 0 && d.DecidedAt < r.at && r.covers(d) {
+			return true
+		}
+	}
+	for _, num := range people {
+		for _, sup := range t.behind[num] {
+			if !sup.lifted && t.waits[sup.erasure]&waitsHeld != 0 && d.DecidedAt < sup.at {
+				return true
+			}
+		}
+		s := t.state(num)
+		if s != nil && s.suppressed && s.erasure != "" && t.waits[s.erasure]&waitsHeld != 0 && d.DecidedAt < s.suppressedPos {
+			return true
+		}
+	}
+	return false
+}
+
+// Holds reports whether anything is held, by the newest state.
+func (l *Ledger) Holds(ctx context.Context, id TenantID) (bool, error) {
+	t, _, err := l.fresh(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.holds(), nil
+}
+
+func (t *tenant) holds() bool {
+	for _, w := range t.waits {
+		if w&waitsHeld != 0 {
+			return true
+		}
+	}
+	return false
+}

@@ -104,7 +104,7 @@ var (
 		"backups of the vault that are not on its list, and copies made behind its back: they hold keys",
 		"what lies below the files: flash that levels wear, file systems that copy on write, snapshots; the memory of processes",
 		"what left the gateway before: answers, and what applications made of them",
-		"names in texts of others that nobody declared as mentions",
+		"names in documents of others that nobody declared as mentions: in texts, metadata, ids and sources, and in lists of who may see them",
 		"what recipients outside hold: that they erased it, they say; who is named as silent or as refusing has not said it",
 		"rows of training manifests whose document had been replaced or deleted before it was erased, where the erasure was not of its owner: until the manifest expires",
 	}

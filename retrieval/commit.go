@@ -145,7 +145,8 @@ func (in *intake) confirm(ctx context.Context, head consent.Head, jobs []*job, r
 }
 
 // judge decides about documents at a head, and about those that an erasure of
-// documents covers: what began before it is of before it.
+// documents covers: what began before it is of before it. Nothing comes in the
+// place of what is held.
 func (in *intake) judge(ctx context.Context, head consent.Head, jobs []*job) ([]consent.Decision, error) {
 	people := make([]consent.People, len(jobs))
 	for i, j := range jobs {
@@ -160,7 +161,8 @@ func (in *intake) judge(ctx context.Context, head consent.Head, jobs []*job) ([]
 			decisions[i] = consent.Decision{Allowed: true} // less of it is kept, and nothing is embedded
 		}
 		began := consent.Piece{Collection: int64(in.col.ID), Lookup: j.lookup, Source: j.row.Source, DecidedAt: in.began}
-		if decisions[i].Allowed && in.Ledger.Condemned(in.caller.Tenant, began) {
+		held := j.old != nil && in.held(in.caller.Tenant, j.old)
+		if decisions[i].Allowed && (held || in.Ledger.Condemned(in.caller.Tenant, began)) {
 			decisions[i] = consent.Decision{Reason: consent.ReasonSuppressed}
 		}
 	}

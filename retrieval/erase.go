@@ -112,7 +112,11 @@ func byCollection(rows []DocRow) map[CollectionID][]DocNum {
 // condemned returns at most limit live versions that w selects, in the order of
 // their ingest.
 func (s *Service) condemned(ctx context.Context, t consent.TenantID, w Which, limit int) ([]DocRow, error) {
-	if len(w.Versions) == 0 {
+	switch {
+	case len(w.Versions) > 0:
+	case w.ExpiredAt != 0:
+		return s.expired(ctx, t, w, limit)
+	default:
 		return s.Condemning.Condemned(ctx, t, w, limit)
 	}
 	rows, err := s.Catalogue.Docs(ctx, t, w.Versions)

@@ -58,6 +58,9 @@ func TestWhoReturnsAfterErasureRevivesNoManifest(t *testing.T) {
 		t.Errorf("check: %+v %v", c, err)
 	}
 	used("of who came back")
+	if r := stated(t, g, e.ID).Statement.Lineage; r == nil || r.Manifests != 1 || r.Runs != 1 {
+		t.Errorf("the receipt's lineage: %+v", r)
+	}
 	// What is new may be used.
 	put(t, g, caller, "a", retrieval.Document{ID: "ada's new", Owners: people(t, "ada")})
 	next := manifest(t, g, linkable())
