@@ -203,6 +203,23 @@ func (st *standing) why(e *entry) string {
 	return why
 }
 
+// stays reports whether a person permits, wherever they are taken to be.
+func (st *standing) stays(num consent.SubjectNum) bool {
+	if st.none || st.gone[num] {
+		return false
+	}
+	for _, v := range st.by {
+		verdict, ok := v.of[num]
+		if !ok {
+			verdict = v.unknown
+		}
+		if verdict != consent.Allow {
+			return false
+		}
+	}
+	return true
+}
+
 func (st *standing) list(v *verdicts, nums []consent.SubjectNum, out []consent.Verdict, all consent.Verdict) ([]consent.Verdict, consent.Verdict) {
 	for _, num := range nums {
 		verdict, ok := v.of[num]
