@@ -54,6 +54,11 @@ func (l *Ledger) Left(ctx context.Context, id TenantID, num SubjectNum, purpose 
 	}
 	if s.gone { // for good: who comes back is somebody else
 		out.Erased = true
+		for _, d := range t.departures {
+			if d.num == num {
+				out.Position = max(out.Position, d.at)
+			}
+		}
 	}
 	for _, sup := range t.behind[num] {
 		if !sup.lifted {

@@ -128,6 +128,24 @@ func (s *Service) condemned(ctx context.Context, t consent.TenantID, w Which, li
 	return rows[:min(limit, len(rows))], nil
 }
 
+// EachCondemned calls f with the numbers of live versions that w selects, some at
+// a time, in the order of their ingest.
+func (s *Service) EachCondemned(ctx context.Context, t consent.TenantID, w Which, f func([]DocNum) error) error {
+	const page = 1000
+	for {
+		rows, err := s.condemned(ctx, t, w, page)
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		for _, r := range rows {
+			w.After = max(w.After, r.From)
+		}
+		if err := f(numsOf(rows)); err != nil {
+			return err
+		}
+	}
+}
+
 // A Specimen is a document as it lies there, before it is erased.
 type Specimen struct {
 	Row      DocRow

@@ -159,7 +159,7 @@ func (b *build) enter(ctx context.Context, st *standing, fkey seal.Key, parts ma
 	if err := b.Lineage.AddMembers(ctx, b.t, b.row.ID, sortedNums(members)); err != nil {
 		return err
 	}
-	if err := b.recordDocuments(ctx); err != nil {
+	if err := b.recordDocuments(ctx, parts); err != nil {
 		return err
 	}
 	// Whoever is erased from here on is found by the erasure; who was before, here.

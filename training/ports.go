@@ -51,6 +51,9 @@ type Corpus interface {
 	Select(ctx context.Context, c Caller, names []string, filter []byte) ([]Collection, error)
 	// Rule returns how people combine in a collection now; false when it is gone.
 	Rule(ctx context.Context, t consent.TenantID, id int64) (consent.Rule, bool, error)
+	// Condemned returns the numbers of the documents that a removal is about and
+	// that are not deleted yet.
+	Condemned(ctx context.Context, t consent.TenantID, r consent.Removing) ([]int64, error)
 	// Page calls f with some documents of a selection, in an order that never
 	// changes, from after a mark (0: the first), and returns the mark to go on
 	// from; done when there are no more.

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,6 +25,9 @@ type Run struct {
 	Number   string           `json:"number"` // random; what the ledger names it by
 	Position consent.Position `json:"-"`
 	Remedy   *Remedy          `json:"-"` // the newest; nil: none was decided
+	// Assessment is of a run whose manifest holds somebody who left, also who was
+	// erased; Runs tells it, where the manifest's files are.
+	Assessment string `json:"-"`
 }
 
 // maxName bounds a run's and a pipeline's name, in bytes.
@@ -60,10 +64,11 @@ type RunEvent struct {
 }
 
 // Bind binds a run to a ready manifest that is valid: ErrStale, ErrExpired and
-// ErrErased else. Bound again with the same content it stays as it is (made is
-// false), with another ErrConflict: what a model was made of does not change.
-// A run that has no model yet is given one, whether the manifest still holds or
-// not: that a model came of it is a fact.
+// ErrErased else. Bound again it stays as it is (made is false), with another
+// content ErrConflict: what a model was made of does not change. What is left out
+// says nothing, so that each of these can be repeated, however late. A run that
+// has no model yet is given one, whether the manifest still holds or not: that a
+// model came of it is a fact.
 func (s *Service) Bind(ctx context.Context, c Caller, id string, r Run) (run Run, made bool, err error) {
 	if err := r.check(); err != nil {
 		return r, false, err
@@ -113,15 +118,15 @@ func (s *Service) Bind(ctx context.Context, c Caller, id string, r Run) (run Run
 
 // bound is what comes of binding a run that is bound already.
 func (b *build) bound(ctx context.Context, old, r Run) (Run, bool, error) {
-	if old.Model == "" && r.Model != "" && (r.Pipeline == "" || r.Pipeline == old.Pipeline) {
+	if r.Pipeline != "" && r.Pipeline != old.Pipeline || r.Model != "" && old.Model != "" && r.Model != old.Model {
+		return r, false, ErrConflict
+	}
+	if old.Model == "" && r.Model != "" {
 		old.Model = r.Model
 		_, err := b.note(ctx, old, runNote{Model: r.Model}, func(string) consent.Note {
 			return consent.Note{Kind: consent.KindRun, Body: RunEvent{"model", b.row.ID, old.Number, r.Model}}
 		})
 		return old, false, err
-	}
-	if old.Model != r.Model || old.Pipeline != r.Pipeline {
-		return r, false, ErrConflict
 	}
 	return old, false, nil
 }
@@ -164,7 +169,65 @@ func (s *Service) Runs(ctx context.Context, c Caller, id string) ([]Run, error) 
 	if err != nil {
 		return nil, err
 	}
-	return b.runs(ctx)
+	runs, err := b.runs(ctx)
+	if err != nil || len(runs) == 0 {
+		return runs, err
+	}
+	who, err := b.left(ctx)
+	if errors.Is(err, ErrElsewhere) {
+		return runs, nil
+	}
+	for i := range runs {
+		if len(who) > 0 {
+			runs[i].Assessment = AssessmentDecided
+		}
+		for _, left := range who {
+			if runs[i].Remedy == nil || !runs[i].Remedy.covers(left) {
+				runs[i].Assessment = AssessmentRequired
+				break
+			}
+		}
+	}
+	return runs, err
+}
+
+// left are those of whom a manifest has rows that may not leave any more, and
+// when they left; ErrElsewhere where another gateway keeps its list.
+func (b *build) left(ctx context.Context) (out []consent.Leaving, err error) {
+	now, err := b.standsNow(ctx)
+	if err != nil || len(now.Reasons) == 0 {
+		return nil, err
+	}
+	st, err := b.standingOrNone(ctx)
+	if err != nil {
+		return nil, err
+	}
+	parts, err := b.parts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	of := map[consent.SubjectNum]bool{}
+	for i := range b.job.Shards {
+		if err := b.eachListed(i, parts[i], func(e *entry) error {
+			if st.why(e) != "" {
+				e.people(of)
+			}
+			return nil
+		}); err != nil {
+			return nil, err
+		}
+	}
+	for num := range of {
+		if st.stays(num) { // of a row with others
+			continue
+		}
+		l, err := b.Ledger.Left(ctx, b.t, num, b.job.Spec.Purpose, b.job.Spec.AtPosition)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, l)
+	}
+	return out, nil
 }
 
 // A Use is a manifest that holds a person, and the runs bound to it.

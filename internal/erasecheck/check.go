@@ -360,12 +360,13 @@ func (c *Checker) keyWhy() string {
 	return whyBackup
 }
 
-// copiesNow are the manifests that hold the person, or any of the documents.
+// copiesNow are the manifests that hold the person, or any of the documents that
+// are to go.
 func (c *Checker) copiesNow(ctx context.Context, o erasure.Order, m *material) ([]Copy, error) {
 	if o.Subject != 0 {
 		return c.Copies.CopiesOf(ctx, o.Tenant, o.Subject)
 	}
-	if len(m.Docs) == 0 {
+	if len(m.Docs) == 0 || m.Stripping {
 		return nil, nil
 	}
 	return c.Copies.CopiesWith(ctx, o.Tenant, m.Docs)

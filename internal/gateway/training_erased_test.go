@@ -61,6 +61,10 @@ func TestWhoReturnsAfterErasureRevivesNoManifest(t *testing.T) {
 	if r := stated(t, g, e.ID).Statement.Lineage; r == nil || r.Manifests != 1 || r.Runs != 1 {
 		t.Errorf("the receipt's lineage: %+v", r)
 	}
+	runs, err := g.Training.Runs(t.Context(), trainer, m.ID)
+	if err != nil || len(runs) != 1 || runs[0].Assessment != training.AssessmentRequired {
+		t.Errorf("runs: %+v %v", runs, err)
+	}
 	// What is new may be used.
 	put(t, g, caller, "a", retrieval.Document{ID: "ada's new", Owners: people(t, "ada")})
 	next := manifest(t, g, linkable())
