@@ -150,3 +150,45 @@ func TestAGatewayThatLagsBehindAWholeErasure(t *testing.T) {
 		})
 	}
 }
+
+// A person comes back by another identifier than the one that named the mark, is
+// suppressed again and comes back again, all of which the data lacks: the replay
+// takes the name from who had it before it gives it to the next, whether or not
+// the second erasure was carried out.
+func TestWhoCameBackByAnotherIdentifierIsReplayed(t *testing.T) {
+	t.Parallel()
+	for _, forgotten := range []bool{true, false} {
+		r := newRig(t)
+		ada, _ := consent.ParseSubject("ada")
+		const other = "email:ada@example.org"
+		mail, _ := consent.ParseSubject(other)
+		r.record(entry("ada", rag, consent.Granted))
+		if _, err := r.ledger.Identify(t.Context(), tenant, ada, mail); err != nil {
+			t.Fatal(err)
+		}
+		r.forget("ada", r.suppress("ada"))
+		r.recordAll(entry(other, rag, consent.Granted), entry("bob", rag, consent.Granted))
+		restore := r.backup()
+		at := r.suppress(other)
+		if forgotten {
+			r.forget(other, at)
+		}
+		r.record(entry(other, rag, consent.Denied))
+		want := map[string]consent.Reason{"ada": consent.ReasonSuppressed, other: consent.ReasonSuppressed, "bob": consent.ReasonGranted}
+		restore()
+		r.replay()
+		for range 2 {
+			for who, why := range want {
+				if got := r.reason(who, "rag_retrieval"); got != why {
+					t.Errorf("forgotten %v: %s is %s, want %s", forgotten, who[:3], got, why)
+				}
+			}
+			r.close()
+			r.open()
+		}
+		r.record(entry(other, rag, consent.Granted))
+		if got := r.reason(other, "rag_retrieval"); got != consent.ReasonGranted {
+			t.Errorf("after they came back: %s", got)
+		}
+	}
+}
