@@ -3,6 +3,7 @@ package consent_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/assent-gateway/assent/consent"
 )
@@ -190,5 +191,47 @@ func TestWhoCameBackByAnotherIdentifierIsReplayed(t *testing.T) {
 		if got := r.reason(other, "rag_retrieval"); got != consent.ReasonGranted {
 			t.Errorf("after they came back: %s", got)
 		}
+	}
+}
+
+// A second erasure is taken back by a gateway that started while it was open: who
+// came back is as they were before it, and what they did not permit again since
+// the first stays suppressed.
+func TestASecondErasureIsTakenBackAfterAStart(t *testing.T) {
+	t.Parallel()
+	for _, restart := range []bool{false, true} {
+		r := newRig(t)
+		in := func(e consent.Entry) consent.Entry { e.Jurisdiction = "US-CA"; return e }
+		r.record(in(entry("ada", rag, consent.Granted)))
+		r.forget("ada", r.suppress("ada"))
+		r.advance(time.Second)
+		r.record(in(entry("ada", rag, consent.Granted)))
+		holds := func(when string) {
+			t.Helper()
+			for purpose, want := range map[string]consent.Reason{"rag_retrieval": consent.ReasonGranted, "model_training": consent.ReasonSuppressed, "embedding": consent.ReasonSuppressed} {
+				if got := r.reason("ada", purpose); got != want {
+					t.Errorf("%s, started anew %v: %s is %s, want %s", when, restart, purpose, got, want)
+				}
+			}
+		}
+		holds("before")
+		at := r.suppressAs("ada", "e_again")
+		if restart {
+			r.close()
+			r.open()
+		}
+		if got := r.reason("ada", "rag_retrieval"); got != consent.ReasonSuppressed {
+			t.Errorf("erased again: %s", got)
+		}
+		if _, err := r.ledger.Follow(t.Context(), tenant, consent.KindLift, at.Mark, at.Key, consent.ErasureEvent{Event: "lifted", ID: "e_again"},
+			func(consent.Position, consent.Time) (consent.ErasureRow, error) {
+				return consent.ErasureRow{ID: "e_again", Name: [32]byte{3, 'a'}, State: 9, Version: 2, Position: at.Position, Created: at.At, Due: at.At}, nil
+			}); err != nil {
+			t.Fatal(err)
+		}
+		holds("taken back")
+		r.close()
+		r.open()
+		holds("after a start")
 	}
 }
