@@ -3,6 +3,7 @@ package consent_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/assent-gateway/assent/consent"
 )
@@ -148,5 +149,89 @@ func TestAGatewayThatLagsBehindAWholeErasure(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A person comes back by another identifier than the one that named the mark, is
+// suppressed again and comes back again, all of which the data lacks: the replay
+// takes the name from who had it before it gives it to the next, whether or not
+// the second erasure was carried out.
+func TestWhoCameBackByAnotherIdentifierIsReplayed(t *testing.T) {
+	t.Parallel()
+	for _, forgotten := range []bool{true, false} {
+		r := newRig(t)
+		ada, _ := consent.ParseSubject("ada")
+		const other = "email:ada@example.org"
+		mail, _ := consent.ParseSubject(other)
+		r.record(entry("ada", rag, consent.Granted))
+		if _, err := r.ledger.Identify(t.Context(), tenant, ada, mail); err != nil {
+			t.Fatal(err)
+		}
+		r.forget("ada", r.suppress("ada"))
+		r.recordAll(entry(other, rag, consent.Granted), entry("bob", rag, consent.Granted))
+		restore := r.backup()
+		at := r.suppress(other)
+		if forgotten {
+			r.forget(other, at)
+		}
+		r.record(entry(other, rag, consent.Denied))
+		want := map[string]consent.Reason{"ada": consent.ReasonSuppressed, other: consent.ReasonSuppressed, "bob": consent.ReasonGranted}
+		restore()
+		r.replay()
+		for range 2 {
+			for who, why := range want {
+				if got := r.reason(who, "rag_retrieval"); got != why {
+					t.Errorf("forgotten %v: %s is %s, want %s", forgotten, who[:3], got, why)
+				}
+			}
+			r.close()
+			r.open()
+		}
+		r.record(entry(other, rag, consent.Granted))
+		if got := r.reason(other, "rag_retrieval"); got != consent.ReasonGranted {
+			t.Errorf("after they came back: %s", got)
+		}
+	}
+}
+
+// A second erasure is taken back by a gateway that started while it was open: who
+// came back is as they were before it, and what they did not permit again since
+// the first stays suppressed.
+func TestASecondErasureIsTakenBackAfterAStart(t *testing.T) {
+	t.Parallel()
+	for _, restart := range []bool{false, true} {
+		r := newRig(t)
+		in := func(e consent.Entry) consent.Entry { e.Jurisdiction = "US-CA"; return e }
+		r.record(in(entry("ada", rag, consent.Granted)))
+		r.forget("ada", r.suppress("ada"))
+		r.advance(time.Second)
+		r.record(in(entry("ada", rag, consent.Granted)))
+		holds := func(when string) {
+			t.Helper()
+			for purpose, want := range map[string]consent.Reason{"rag_retrieval": consent.ReasonGranted, "model_training": consent.ReasonSuppressed, "embedding": consent.ReasonSuppressed} {
+				if got := r.reason("ada", purpose); got != want {
+					t.Errorf("%s, started anew %v: %s is %s, want %s", when, restart, purpose, got, want)
+				}
+			}
+		}
+		holds("before")
+		at := r.suppressAs("ada", "e_again")
+		if restart {
+			r.close()
+			r.open()
+		}
+		if got := r.reason("ada", "rag_retrieval"); got != consent.ReasonSuppressed {
+			t.Errorf("erased again: %s", got)
+		}
+		if _, err := r.ledger.Follow(t.Context(), tenant, consent.KindLift, at.Mark, at.Key, consent.ErasureEvent{Event: "lifted", ID: "e_again"},
+			func(consent.Position, consent.Time) (consent.ErasureRow, error) {
+				return consent.ErasureRow{ID: "e_again", Name: [32]byte{3, 'a'}, State: 9, Version: 2, Position: at.Position, Created: at.At, Due: at.At}, nil
+			}); err != nil {
+			t.Fatal(err)
+		}
+		holds("taken back")
+		r.close()
+		r.open()
+		holds("after a start")
 	}
 }

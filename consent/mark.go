@@ -285,6 +285,28 @@ func (t *tenant) inherit(s *state, lookup [32]byte) {
 	}
 }
 
+// inheritLate is inherit for somebody who came back and was suppressed again, and
+// whose name was taken when this gateway folded in what they said: it learns who
+// they are by the link of that suppression. What they said under it counts as far as
+// it would have. The caller holds mu.
+func (t *tenant) inheritLate(num SubjectNum, was marked) {
+	s, m := t.state(num), t.state(was.num)
+	if s == nil || m == nil || s.mark != 0 || was.num == num || s.newest < was.at {
+		return
+	}
+	s.suppressed, s.suppressedAt, s.mark = true, max(s.suppressedAt, was.time), was.num
+	if m.before != nil { // as it is when the newest suppression is taken back
+		m.before.condemned = false
+	}
+	for i := range s.purposes {
+		p := &s.purposes[i]
+		p.grants = slices.DeleteFunc(p.grants, func(g grant) bool { return g.at <= s.suppressedAt })
+		if p.returned = len(p.grants) > 0; !p.returned && p.current.status == Granted {
+			p.current = effective{}
+		}
+	}
+}
+
 // condemn makes an entry one about the mark of a person, and the person nameless,
 // in the same transaction. Somebody whom nobody knows is made first, so that an
 // ingest that makes them at the same time meets their row. It returns the person's
@@ -414,6 +436,7 @@ func (t *tenant) applySuppression(row *Row, ev *ErasureEvent, show *shown) error
 		sup.link = show.link
 		t.departures = append(t.departures, departure{sup.link.num, row.Position})
 		t.behind[sup.link.num] = append(t.behind[sup.link.num], sup)
+		t.inheritLate(sup.link.num, sup.was[t.mark(sup.link.lookup)])
 		t.leave(show.link.num)
 	}
 	return nil

@@ -283,12 +283,16 @@ func (c *Checker) Check(ctx context.Context, o erasure.Order) ([]erasure.Finding
 	if len(m.Joint) > 0 {
 		r.probe("documents kept in another form: opened and read", uint64(len(m.Joint)), k.passages, k.found, k.control)
 	}
+	back, err := c.back(ctx, o, m)
+	if err != nil {
+		return nil, nil, err
+	}
 	hits, err := c.files(ctx, o, m, r)
 	if err != nil {
 		return nil, nil, err
 	}
 	named := false
-	if m.Lookup != [32]byte{} {
+	if m.Lookup != [32]byte{} && !back {
 		if named, err = c.Rows.Named(ctx, o.Tenant, m.Lookup); err != nil {
 			return nil, nil, err
 		}
@@ -298,7 +302,7 @@ func (c *Checker) Check(ctx context.Context, o erasure.Order) ([]erasure.Finding
 		copyWhy = c.keyWhy()
 	}
 	r.find(Manifests, uint64(copies), copyLevel, "manifests that hold the person, or any of the documents, asked for by number, their files' keys and files each looked for", copyWhy)
-	c.judge(r, m, counts{rows: uint64(linked+traces) + hits + opened + k.found, kept: k.redacted + k.stripped, linked: uint64(linked), index: uint64(inIndex), held: uint64(held), named: named}, level)
+	c.judge(r, m, counts{rows: uint64(linked+traces) + hits + opened + k.found, kept: k.redacted + k.stripped, linked: uint64(linked), index: uint64(inIndex), held: uint64(held), named: named, back: back}, level)
 	return r.findings, r.probes, nil
 }
 
@@ -307,6 +311,7 @@ type counts struct {
 	rows, linked, index, held uint64
 	kept                      uint64 // documents, in another form
 	named                     bool
+	back                      bool // the lookup is that of who came back
 }
 
 // judge says how far each target is, by what was found and what could be
@@ -345,6 +350,9 @@ func (c *Checker) judge(r *report, m *material, n counts, level erasure.Level) {
 	how = "row, lookup and key asked for"
 	if len(c.roots()) > 0 {
 		how += ", and every file read for them"
+	}
+	if n.back {
+		how += ", but for the lookup, which is that of a new row: they came back"
 	}
 	if of < level {
 		keyWhy = why

@@ -179,3 +179,54 @@ func TestAnIngestOfSomebodyWhoBecomesSomebodyElse(t *testing.T) {
 		}
 	}
 }
+
+// The second of two erasures at one mark is taken back after a start: who came back
+// is there again, the first stays what it is, cannot be taken back, and is carried out.
+func TestTheSecondOfTwoErasuresIsTakenBack(t *testing.T) {
+	t.Parallel()
+	cfg := gateway.Config{DataDir: filepath.Join(t.TempDir(), "data"), AdminKey: adminKey, ErasuresByHand: true}
+	ctx, id := t.Context(), gateway.DefaultTenant
+	g := openGateway(t, cfg)
+	say(t, g, consent.Granted, []string{"ada", "bob"}, rag, emb)
+	makeCollection(t, g, "c", retrieval.Spec{})
+	ingest(t, g, "c", invented("ada", "bob"))
+	first := erase(t, g, "ada")
+	if _, err := g.Erasure.Hold(ctx, id, first.ID, "a duty to retain"); err != nil {
+		t.Fatal(err)
+	}
+	say(t, g, consent.Granted, []string{"ada"}, rag, emb)
+	docs := invented("ada")
+	for i := range docs {
+		docs[i].ID += "-new"
+	}
+	ingest(t, g, "c", docs)
+	second := erase(t, g, "ada")
+	g.Close()
+	g = openGateway(t, cfg)
+	if _, err := g.Erasure.Cancel(ctx, id, second.ID); err != nil {
+		t.Fatal(err)
+	}
+	if n := hits(t, g); n != 4 {
+		t.Errorf("%d hits after the second was taken back, want Bob's and the new 2", n)
+	}
+	if _, err := g.Erasure.Cancel(ctx, id, first.ID); !errors.Is(err, erasure.ErrState) {
+		t.Errorf("taking the first back, too: %v", err)
+	}
+	for range 2 {
+		if n := hits(t, g); n != 4 {
+			t.Errorf("%d hits, want 4", n)
+		}
+		g.Close()
+		g = openGateway(t, cfg)
+	}
+	if _, err := g.Erasure.Release(ctx, id, first.ID); err != nil {
+		t.Fatal(err)
+	}
+	wantPurged(t, ended(t, g, first.ID))
+	if n := hits(t, g); n != 4 || g.LiveDocuments(t) != 4 {
+		t.Errorf("%d hits of %d documents, want 4", n, g.LiveDocuments(t))
+	}
+	if left := g.Leftovers(t); len(left) > 0 {
+		t.Errorf("left over: %v", left)
+	}
+}
