@@ -161,6 +161,9 @@ func (in *intake) judge(ctx context.Context, head consent.Head, jobs []*job) ([]
 			decisions[i] = consent.Decision{Allowed: true} // less of it is kept, and nothing is embedded
 		}
 		began := consent.Piece{Collection: int64(in.col.ID), Lookup: j.lookup, Source: j.row.Source, DecidedAt: in.began}
+		if j.was != nil && !j.was.Stripped { // it is what there was, and goes with it
+			began = pieceOf(j.old)
+		}
 		held := j.old != nil && in.held(in.caller.Tenant, j.old)
 		if decisions[i].Allowed && (held || in.Ledger.Condemned(in.caller.Tenant, began)) {
 			decisions[i] = consent.Decision{Reason: consent.ReasonSuppressed}

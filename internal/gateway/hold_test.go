@@ -87,3 +87,37 @@ func TestAHoldStopsEveryDeletion(t *testing.T) {
 	}
 	want("after the release", 0)
 }
+
+// What belongs to a person whose erasure is held is held, whoever else it belongs to.
+func TestAHeldPersonsDocumentsAreHeld(t *testing.T) {
+	t.Parallel()
+	clock := newClock()
+	g := openGateway(t, gateway.Config{ErasuresByHand: true, Now: clock.Now})
+	ctx, id := t.Context(), gateway.DefaultTenant
+	say(t, g, consent.Granted, []string{"ada", "bob"}, rag, emb)
+	makeCollection(t, g, "c", retrieval.Spec{})
+	joint := owned(t, "joint", "ada", "bob")
+	joint.RetainUntil = clock.Now().Add(24 * time.Hour)
+	store(t, g, "c", joint)
+	held := erase(t, g, "ada").ID
+	if _, err := g.Erasure.Hold(ctx, id, held, "a court asked"); err != nil {
+		t.Fatal(err)
+	}
+	clock.move(2)
+	if e := sweep(t, g); len(e) != 1 || g.LiveDocuments(t) != 1 {
+		t.Errorf("past its retention: %d erasures, %d documents", len(e), g.LiveDocuments(t))
+	}
+	bob := erase(t, g, "bob").ID
+	if e, err := g.Erasure.Carry(ctx, id, bob); err != nil || e.State != erasure.Running || g.LiveDocuments(t) != 1 {
+		t.Errorf("the other's erasure: %v, %v, %d documents", e.State, err, g.LiveDocuments(t))
+	}
+	// Taken back, the erasure holds nothing: what waited goes on.
+	if _, err := g.Erasure.Cancel(ctx, id, held); err != nil {
+		t.Fatal(err)
+	}
+	clock.move(1)
+	wantPurged(t, ended(t, g, bob))
+	if n := g.LiveDocuments(t); n != 0 {
+		t.Errorf("%d documents are left", n)
+	}
+}
