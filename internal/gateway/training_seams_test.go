@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/erasure"
@@ -159,4 +160,43 @@ func TestWithdrawnStorageEndsInManifests(t *testing.T) {
 		wantChecked(t, g, "with the document", m, training.Revoked, 1, false)
 		wantChecked(t, g, "without it", without, training.Valid, 0, true)
 	})
+}
+
+// A manifest that is erased while it is being built, as when an erasure does not
+// wait any longer, is not ready afterwards; Resume begins anew.
+func TestErasedWhileItIsBuilt(t *testing.T) {
+	for _, at := range []string{"scanned", "merged", "settled", "entered", "signed"} {
+		var g *gateway.Gateway
+		id := training.NewID()
+		armed := false
+		g = twoPeople(t, func(step string) {
+			if armed && step == at {
+				armed = false
+				must(t, g.Training.Erase(t.Context(), gateway.DefaultTenant, id))
+			}
+		})
+		armed = true
+		_, err := g.Training.Create(t.Context(), trainer, id, linkable(), nil)
+		must(t, err)
+		var m training.Manifest
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+			if m, err = g.Training.Get(t.Context(), trainer, id); err != nil || time.Now().After(deadline) {
+				t.Fatal(m.State, err)
+			}
+			if m.State == training.Ready || m.Problem != "" {
+				break
+			}
+		}
+		if m.State != training.Failed || m.Problem != "erased" || !m.FilesGone {
+			t.Errorf("%s: %v, %q, files gone %v", at, m.State, m.Problem, m.FilesGone)
+			continue
+		}
+		if _, err := g.Training.Resume(t.Context(), trainer, id); err != nil {
+			t.Fatal(err)
+		}
+		await(t, g, id)
+		if got := g.ManifestRows(t.Context(), id); len(got) != 2 {
+			t.Errorf("%s: it holds %v", at, got)
+		}
+	}
 }
