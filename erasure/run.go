@@ -157,7 +157,11 @@ func (s *Service) carry(ctx context.Context, t consent.TenantID, id string) {
 		w := &work{Service: s, k: k, t: t, row: row, j: j, now: head.Now}
 		more, err := w.advance(ctx)
 		var wait NotBefore
+		var waiting *Waiting
 		switch {
+		case errors.As(err, &waiting):
+			w.wait(ctx, waiting)
+			return
 		case errors.As(err, &wait):
 			w.j.RetryAt = consent.Time(wait)
 			_ = w.save(ctx) // changed meanwhile: whoever did goes on
@@ -315,7 +319,9 @@ func (w *work) step(ctx context.Context) error {
 	for more := true; more; {
 		var deleted map[string]uint64
 		var err error
-		deleted, more, err = next.Run(ctx, w.j.order(w.t, &w.row))
+		o := w.j.order(w.t, &w.row)
+		o.Since = w.since(next.Name)
+		deleted, more, err = next.Run(ctx, o)
 		for name, n := range deleted {
 			if r := w.j.target(name); r != nil {
 				r.Deleted += n
@@ -331,6 +337,7 @@ func (w *work) step(ctx context.Context) error {
 	w.Deps.Step("erasure.after." + next.Name) // a crash here: the step is repeated and finds nothing
 	w.j.Steps = append(w.j.Steps, next.Name)
 	for i := range w.j.Targets {
+		w.j.Targets[i].Waits = ""
 		w.j.Targets[i].Done = w.reached(w.j.Targets[i].Name)
 	}
 	return w.save(ctx)
@@ -384,7 +391,7 @@ func (w *work) verify(ctx context.Context) error {
 		}
 	}
 	if left > 0 { // something is still there: the cascade runs once more
-		w.j.Steps, w.row.State = nil, uint8(Running)
+		w.j.Steps, w.j.Since, w.j.Looked, w.row.State = nil, nil, false, uint8(Running)
 		w.j.Attempts++
 		w.j.RetryAt = w.now + consent.Time(min(time.Second<<min(w.j.Attempts, 9), 5*time.Minute))
 		w.Log.Error("verification found what should be gone", "job_id", w.row.ID, "count", left)

@@ -90,7 +90,13 @@ type Config struct {
 	KMS              vault.KMS         // nil: the epoch key rests in the vault
 	KMSKey           string            // the KMS's key that wraps new epoch keys
 	Weaviate         *weaviate.Options // nil: the embedded index
-	Log              *slog.Logger
+	// WeaviateRebuild is how often Weaviate's classes are made anew at most, when
+	// erasures wait for that; 0: never, and erasures in Weaviate end with absence.
+	WeaviateRebuild time.Duration
+	// WeaviateData are the directories of its servers' files, where this gateway
+	// can read them.
+	WeaviateData []string
+	Log          *slog.Logger
 	// Embedders is the embedder in use; nil: the local one.
 	Embedders retrieval.Embedders
 	// Telemetry observes everything; nil: nothing does.
@@ -118,6 +124,8 @@ type Config struct {
 	MassLimit int
 	// ErasuresByHand leaves erasures to whoever calls Erasure.Carry.
 	ErasuresByHand bool
+	// RebuildsByHand leaves rebuilds to whoever calls Retrieval.Rebuild.
+	RebuildsByHand bool
 }
 
 // A Gateway is everything opened, ready to be served.

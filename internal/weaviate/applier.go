@@ -68,7 +68,7 @@ func (x *Index) Run(ctx context.Context) error {
 		case <-x.applier.woken:
 		}
 		for _, t := range x.tenants() {
-			if _, err := x.ApplyVerdicts(ctx, t); err != nil && !errors.Is(err, errQuiet) && ctx.Err() == nil {
+			if _, err := x.ApplyVerdicts(ctx, t); err != nil && !errors.Is(err, errQuiet) && !errors.Is(err, errMoved) && ctx.Err() == nil {
 				x.log.Warn("permissions outside lag behind: searches are slower, not wrong")
 			}
 		}
@@ -122,8 +122,11 @@ func (x *Index) ApplyVerdicts(ctx context.Context, t consent.TenantID) (written 
 	}
 	r.purposes = purposes
 	for _, c := range x.of(t) {
-		if err := r.settleNew(ctx, c); err != nil {
-			return r.written, err
+		r.c = c
+		for _, in := range c.all() {
+			if err := r.settleNew(ctx, c, in); err != nil {
+				return r.written, err
+			}
 		}
 		if err := r.settleChanged(ctx, c); err != nil {
 			return r.written, err
@@ -138,6 +141,7 @@ type applyRound struct {
 	purposes []string
 	until    time.Time // writes begin before
 	written  int
+	c        *collection // that is worked on
 }
 
 func (r *applyRound) elect(ctx context.Context) (bool, error) {
@@ -172,7 +176,10 @@ func (r *applyRound) renew(ctx context.Context) error {
 	if err == nil && !elected {
 		err = errLease
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return r.unmoved(ctx)
 }
 
 // verdicts asks the ledger anew and returns everyone's verdict for each purpose.
@@ -205,15 +212,15 @@ func (r *applyRound) profile(books map[string]*book, rule consent.Rule, who cons
 // settleNew judges objects that no round has seen: their people become known
 // with their present verdicts, which no object but new ones reflects yet; then
 // the objects get what follows.
-func (r *applyRound) settleNew(ctx context.Context, c *collection) error {
+func (r *applyRound) settleNew(ctx context.Context, c *collection, in names) error {
 	for {
-		hits, err := r.x.server.search(ctx, ask{class: c.names.class, filter: equal(propOK, markNew), limit: most})
+		hits, err := r.x.server.search(ctx, ask{class: in.class, filter: equal(propOK, markNew), limit: most})
 		if err != nil {
 			return err
 		}
 		refs := make([]retrieval.PassageRef, 0, len(hits))
 		for _, h := range hits {
-			if ref, ok := c.names.ref(h.id); ok {
+			if ref, ok := in.ref(h.id); ok {
 				refs = append(refs, ref)
 			}
 		}
@@ -227,7 +234,7 @@ func (r *applyRound) settleNew(ctx context.Context, c *collection) error {
 			if err := r.meet(ctx, c, known); err != nil {
 				return err
 			}
-			if err := r.apply(ctx, c, known, nil); err != nil {
+			if err := r.apply(ctx, c, known, nil, in); err != nil {
 				return err
 			}
 		}
@@ -358,7 +365,7 @@ func (r *applyRound) settle(ctx context.Context, c *collection, who []consent.Su
 			break
 		}
 		after = rows[len(rows)-1].Num
-		if err := r.apply(ctx, c, passagesOf(rows), profiles); err != nil {
+		if err := r.apply(ctx, c, passagesOf(rows), profiles, c.all()...); err != nil {
 			return err
 		}
 	}
@@ -385,19 +392,21 @@ func passagesOf(rows []retrieval.DocRow) []retrieval.IndexPassage {
 // and from what is believed of everyone else. One with a person of whom nothing
 // is believed is new, and waits for settleNew; so does, with people outside
 // profiles whose belief is open, one that their own settlement comes to.
-func (r *applyRound) apply(ctx context.Context, c *collection, ps []retrieval.IndexPassage, profiles map[consent.SubjectNum]belief) error {
+func (r *applyRound) apply(ctx context.Context, c *collection, ps []retrieval.IndexPassage, profiles map[consent.SubjectNum]belief, into ...names) error {
 	m, err := r.x.mind(ctx, r.t)
 	if err != nil {
 		return err
 	}
 	type write struct {
-		ref   retrieval.PassageRef
-		marks []string
+		class, object string
+		marks         []string
 	}
 	var writes []write
 	for i := range ps {
-		if marks, ok := r.marks(c, m.in(c.id), &ps[i], profiles); ok {
-			writes = append(writes, write{ps[i].Head.Ref, marks})
+		for _, in := range into {
+			if marks, ok := r.marks(c, in, m.in(c.id), &ps[i], profiles); ok {
+				writes = append(writes, write{in.class, in.object(ps[i].Head.Ref), marks})
+			}
 		}
 	}
 	m.mu.Unlock()
@@ -414,7 +423,7 @@ func (r *applyRound) apply(ctx context.Context, c *collection, ps []retrieval.In
 				if !time.Now().Before(r.until.Add(2 * markPatience)) {
 					return errLease // the machine stood still
 				}
-				_, err := r.x.server.mark(context.WithoutCancel(ctx), c.names.class, c.names.object(w.ref), w.marks, markPatience)
+				_, err := r.x.server.mark(context.WithoutCancel(ctx), w.class, w.object, w.marks, markPatience)
 				return err
 			})
 		}
@@ -429,7 +438,7 @@ func (r *applyRound) apply(ctx context.Context, c *collection, ps []retrieval.In
 
 // marks is the property of a passage: a mark for each purpose that its people
 // permit by what is believed.
-func (r *applyRound) marks(c *collection, in *believed, p *retrieval.IndexPassage, profiles map[consent.SubjectNum]belief) ([]string, bool) {
+func (r *applyRound) marks(c *collection, n names, in *believed, p *retrieval.IndexPassage, profiles map[consent.SubjectNum]belief) ([]string, bool) {
 	if !p.Head.Personal {
 		return []string{markAny}, true
 	}
@@ -457,7 +466,7 @@ func (r *applyRound) marks(c *collection, in *believed, p *retrieval.IndexPassag
 			return out
 		}
 		if c.shape.Rule.Permits(verdicts(p.Owners), verdicts(p.Mentions)) {
-			marks = append(marks, c.names.permission(purpose, c.shape.Rule))
+			marks = append(marks, n.permission(purpose, c.shape.Rule))
 		}
 	}
 	return marks, true

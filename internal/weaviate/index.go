@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/internal/seal"
 	"github.com/assent-gateway/assent/retrieval"
 )
 
@@ -56,6 +57,10 @@ type Source interface {
 	// Refresh makes the index know a tenant's collections as they are now: one
 	// that another gateway dropped has no class to work in.
 	Refresh(ctx context.Context, t consent.TenantID) error
+	// EachLive is as EachKnown, with no transaction open between two calls of f.
+	EachLive(ctx context.Context, c retrieval.CollectionID, f func([]retrieval.IndexPassage) error) error
+	// IndexHome is the key that marks a tenant's classes as its own.
+	IndexHome(t consent.TenantID) (seal.Key, error)
 }
 
 // Ledger is what the applier asks: consent.Ledger.
@@ -79,6 +84,8 @@ type Index struct {
 	minds       map[consent.TenantID]*mind
 	books       map[bookKey]*book
 
+	making map[string]int // classes that are being made
+
 	dropped [reasons]atomic.Int64
 	applier applier
 }
@@ -89,7 +96,8 @@ var _ retrieval.Index = (*Index)(nil)
 type collection struct {
 	id    retrieval.CollectionID
 	shape retrieval.Shape
-	names names
+	names names   // of the generation that searches ask
+	also  []names // of those that changes go to as well
 
 	mu       sync.Mutex
 	overlays map[overlayKey]*overlay
@@ -117,7 +125,7 @@ func Open(ctx context.Context, outside retrieval.Outside, o Options) (*Index, er
 	}
 	return &Index{
 		server: s, outside: outside, log: o.Log, begin: o.Begin, count: o.Dropped, collections: map[retrieval.CollectionID]*collection{},
-		minds: map[consent.TenantID]*mind{}, books: map[bookKey]*book{}, applier: newApplier(),
+		minds: map[consent.TenantID]*mind{}, books: map[bookKey]*book{}, making: map[string]int{}, applier: newApplier(),
 	}, nil
 }
 
@@ -151,13 +159,18 @@ func (x *Index) of(t consent.TenantID) []*collection {
 
 // Create implements retrieval.Index.
 func (x *Index) Create(ctx context.Context, id retrieval.CollectionID, s retrieval.Shape) error {
-	c := &collection{id: id, shape: s, names: newNames(s.Key), overlays: map[overlayKey]*overlay{}}
-	if err := c.ensure(ctx, x.server); err != nil {
-		return err
+	c := newCollection(id, s)
+	defer x.make(c)()
+	for _, n := range c.all() {
+		if err := x.ensure(ctx, c, n); err != nil {
+			return err
+		}
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.collections[id] = c
+	if was := x.collections[id]; was == nil || was.shape.Generations.Change <= s.Generations.Change {
+		x.collections[id] = c
+	}
 	return nil
 }
 
@@ -168,8 +181,10 @@ func (x *Index) Drop(ctx context.Context, id retrieval.CollectionID) error {
 		return nil
 	}
 	// Known until it is gone: what is asked to leave an unknown one counts as gone.
-	if err := x.server.deleteClass(ctx, c.names.class); err != nil {
-		return err
+	for _, n := range c.everything() {
+		if err := x.server.deleteClass(ctx, n.class); err != nil {
+			return err
+		}
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -196,7 +211,7 @@ func (x *Index) Apply(ctx context.Context, id retrieval.CollectionID, ch retriev
 	if len(ch.Add) == 0 {
 		return nil
 	}
-	if err := x.server.insert(ctx, c, ch.Add); err != nil {
+	if err := x.insert(ctx, c, ch.Add); err != nil {
 		return err
 	}
 	x.applier.wake()
@@ -209,12 +224,14 @@ const removeAtOnce = 200
 func (x *Index) remove(ctx context.Context, c *collection, nums []retrieval.DocNum) error {
 	for len(nums) > 0 {
 		n := min(len(nums), removeAtOnce)
-		docs := make([]string, n)
-		for i, num := range nums[:n] {
-			docs[i] = c.names.doc(num)
-		}
-		if err := x.server.remove(ctx, c.names.class, oneOf(propDoc, docs...)); err != nil {
-			return err
+		for _, in := range c.all() {
+			docs := make([]string, n)
+			for i, num := range nums[:n] {
+				docs[i] = in.doc(num)
+			}
+			if err := x.server.remove(ctx, in.class, oneOf(propDoc, docs...)); err != nil {
+				return err
+			}
 		}
 		nums = nums[n:]
 	}
