@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -323,3 +325,38 @@ func (g *Gateway) HoldErasure(ctx context.Context, id string, holder [16]byte, l
 
 // FilesOf is where the files of a manifest lie.
 func (g *Gateway) FilesOf(id string) string { return filepath.Join(g.manifests, id, "files") }
+
+// FormsInWeaviate are the ids, tokens and vectors of what a person has in a
+// collection, as they lie in Weaviate's files.
+func (g *Gateway) FormsInWeaviate(t testing.TB, name string, who consent.Subject) (out [][]byte) {
+	t.Helper()
+	ctx := context.Background()
+	c, err := g.Retrieval.Collection(ctx, retrieval.Caller{Tenant: DefaultTenant}, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	num, err := g.Ledger.Find(ctx, DefaultTenant, who)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var refs []retrieval.PassageRef
+	err = g.Retrieval.EachKnown(ctx, c.ID, func(ps []retrieval.IndexPassage) error {
+		for _, p := range ps {
+			if !slices.Contains(p.Owners, num) {
+				continue
+			}
+			refs = append(refs, p.Head.Ref)
+			var v []byte
+			for _, x := range p.Vector {
+				v = binary.LittleEndian.AppendUint32(v, math.Float32bits(x))
+			}
+			out = append(out, v)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids, tokens := g.index.index.Forms(c.ID, refs, num)
+	return slices.Concat(out, ids, tokens)
+}
