@@ -602,7 +602,12 @@ func (g *Gateway) Close() error {
 // Handler returns the gateway's HTTP interface.
 func (g *Gateway) Handler() http.Handler {
 	metrics, observer := g.watchHTTP()
+	var rebuild func(context.Context, consent.TenantID) error
+	if g.index != nil {
+		rebuild = g.StartRebuild
+	}
 	return httpapi.New(httpapi.Deps{
+		Rebuild: rebuild,
 		Metrics: metrics, Observer: observer, RateLimit: g.cfg.RateLimit,
 		Ledger: g.Ledger, Retrieval: g.Retrieval, Credentials: g.Credentials, Erasure: g.Erasure,
 		Training: g.Training, Tenants: g, Enter: g.Enter, Tree: g.Tree, PublicLog: g.cfg.TransparencyLog.Public, Ready: g.Ready, Log: g.cfg.Log,
@@ -624,7 +629,7 @@ func Sentinels() []error {
 		postgres.ErrClosed, postgres.ErrUnreachable, postgres.ErrRefused, postgres.ErrNotPrimary, postgres.ErrNotDurable,
 		postgres.ErrLogsParameters, postgres.ErrUnreplicated, postgres.ErrBusy, postgres.ErrFull, postgres.ErrCorrupt,
 		postgres.ErrSchema, postgres.ErrOther, pgvault.ErrDamaged,
-		retrieval.ErrConflict, retrieval.ErrEmbedder, retrieval.ErrIndex,
+		retrieval.ErrConflict, retrieval.ErrEmbedder, retrieval.ErrIndex, retrieval.ErrNoRebuild,
 		weaviate.ErrSchema, weaviate.ErrOpen, weaviate.ErrAutoSchema,
 		training.ErrFull, training.ErrDamaged, sealedfile.ErrDisk,
 	}

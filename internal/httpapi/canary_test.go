@@ -77,6 +77,7 @@ func probes() []probe {
 	out = append(out,
 		probe{"POST /v1/subjects/:user/identifiers", "/v1/subjects/" + u + "/identifiers", `{"identifier":"email:` + mark + `@example.org"}`, nil},
 		probe{"GET /v1/erasures", "/v1/erasures?limit=3", "", nil},
+		probe{"GET /v1/rebuilds", "/v1/rebuilds", "", nil}, probe{"POST /v1/rebuilds", "/v1/rebuilds", "", nil},
 	)
 	for _, p := range []string{"/v1/consent", "/consent"} {
 		out = append(out,

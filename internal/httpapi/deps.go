@@ -29,6 +29,9 @@ type Deps struct {
 	Tree  *translog.Log
 	// PublicLog lets everybody read the log of every tenant.
 	PublicLog bool
+	// Rebuild begins a rebuild of what an index outside has of a tenant; nil: it
+	// has nothing.
+	Rebuild func(context.Context, consent.TenantID) error
 	// Ready says whether the gateway may serve, and why not.
 	Ready func(context.Context) error
 	// Outages are errors of adapters that mean a dependency failed: 503.
