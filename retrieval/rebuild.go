@@ -398,6 +398,7 @@ func (s *Service) EachLive(ctx context.Context, c CollectionID, f func([]IndexPa
 			known[i].Head.Ref = refs[i]
 		}
 		if len(known) > 0 {
+			s.Step("rebuild.page") // a crash here: what was put in is compared, and the rest put in
 			if err := f(known); err != nil {
 				return err
 			}

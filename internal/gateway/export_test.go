@@ -24,6 +24,7 @@ import (
 	"github.com/assent-gateway/assent/internal/seal"
 	"github.com/assent-gateway/assent/internal/sealedfile"
 	"github.com/assent-gateway/assent/internal/translog"
+	"github.com/assent-gateway/assent/internal/weaviate"
 	"github.com/assent-gateway/assent/retrieval"
 	"github.com/assent-gateway/assent/training"
 )
@@ -325,6 +326,30 @@ func (g *Gateway) HoldErasure(ctx context.Context, id string, holder [16]byte, l
 
 // FilesOf is where the files of a manifest lie.
 func (g *Gateway) FilesOf(id string) string { return filepath.Join(g.manifests, id, "files") }
+
+// RecreateInWeaviate returns what makes a collection's class there again, and
+// forgets it.
+func (g *Gateway) RecreateInWeaviate(t testing.TB, name string) func() {
+	t.Helper()
+	c, err := g.Retrieval.Collection(context.Background(), retrieval.Caller{Tenant: DefaultTenant}, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		t.Helper()
+		other, err := weaviate.Open(context.Background(), g.db, *g.cfg.Weaviate)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Close()
+		other.Connect(g.Retrieval, g.Ledger)
+		k, _ := g.vault.CatalogueKeys(DefaultTenant)
+		shape := retrieval.Shape{Dimensions: c.Embedder.Dimensions, Tenant: DefaultTenant, Key: seal.Derive(k.Catalogue, "assent index outside", []byte(name))}
+		if err := other.Create(context.Background(), c.ID, shape); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
 
 // FormsInWeaviate are the ids, tokens and vectors of what a person has in a
 // collection, as they lie in Weaviate's files.
