@@ -279,3 +279,48 @@ func TestOrphanClassesAreDropped(t *testing.T) {
 		t.Errorf("the other deployment found %v", ids)
 	}
 }
+
+// Whatever the schedule says, a rebuild starts by itself when half of the time of
+// the erasure that waits for it is over; those that came before it share it, one
+// that came after it began does not.
+func TestARebuildStartsInTimeAndIsShared(t *testing.T) {
+	var clock ahead
+	g := openGateway(t, gateway.Config{Weaviate: onWeaviate(t), WeaviateRebuild: 10_000 * time.Hour, ErasuresByHand: true, RebuildsByHand: true, Now: clock.Now})
+	names := []string{"ada", "bob", "eve", "kim"}
+	say(t, g, consent.Granted, names, rag, emb)
+	makeCollection(t, g, "c", retrieval.Spec{})
+	ingest(t, g, "c", invented(names...))
+	waits := func(who string) erasure.Erasure {
+		e := erase(t, g, who)
+		for targetOf(e, "index").State() != "waiting_for_rebuild" {
+			var err error
+			if e, err = g.Erasure.Carry(t.Context(), gateway.DefaultTenant, e.ID); err != nil || e.State != erasure.Running {
+				t.Fatal(e.State, err)
+			}
+			clock.by.Add(int64(10 * time.Second))
+		}
+		return e
+	}
+	first, second := waits("ada"), waits("bob")
+	for idle(t, g) {
+		clock.by.Add(int64(6 * time.Hour))
+		var err error
+		if first, err = g.Erasure.Carry(t.Context(), gateway.DefaultTenant, first.ID); err != nil || first.State != erasure.Running {
+			t.Fatal(first.State, err)
+		}
+	}
+	total := first.Deadline - first.Created
+	if left := first.Deadline - first.Now; left > total/2 || left < total/2-consent.Time(12*time.Hour) {
+		t.Errorf("begun with %v of %v left", time.Duration(left), time.Duration(total))
+	}
+	until(t, g, &clock, retrieval.Draining)
+	late := waits("eve")
+	until(t, g, &clock, retrieval.NotRebuilding)
+	for i, e := range []erasure.Erasure{first, second, late} {
+		e, err := g.Erasure.Carry(t.Context(), gateway.DefaultTenant, e.ID)
+		must(t, err)
+		if ended := e.State == erasure.CompletedWithExceptions; ended != (i < 2) { // the files cannot be read here
+			t.Errorf("erasure %d: %v", i, e.State)
+		}
+	}
+}
