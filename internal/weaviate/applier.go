@@ -298,6 +298,9 @@ func (r *applyRound) settleChanged(ctx context.Context, c *collection) error {
 			return nil
 		}
 		for part := range slices.Chunk(who, peopleAtOnce) {
+			if !r.x.knowsAll(c) {
+				return errMoved
+			}
 			if err := r.settle(ctx, c, part); err != nil {
 				return err
 			}

@@ -90,6 +90,13 @@ func (x *Index) insert(ctx context.Context, c *collection, ps []retrieval.IndexP
 // errMoved: the collection has other generations than when the round began.
 var errMoved = errors.New("weaviate: the collection has other generations by now")
 
+// knowsAll reports whether a collection has the generations that this gateway
+// knows of.
+func (x *Index) knowsAll(c *collection) bool {
+	now := x.collection(c.id)
+	return now != nil && now.shape.Generations.Change == c.shape.Generations.Change
+}
+
 // unmoved is errMoved when the collection that a round works on has others.
 func (r *applyRound) unmoved(ctx context.Context) error {
 	if r.c == nil {
@@ -98,8 +105,7 @@ func (r *applyRound) unmoved(ctx context.Context) error {
 	if err := r.x.source.Refresh(ctx, r.t); err != nil {
 		return err
 	}
-	now := r.x.collection(r.c.id)
-	if now == nil || now.shape.Generations.Change != r.c.shape.Generations.Change {
+	if !r.x.knowsAll(r.c) {
 		return errMoved
 	}
 	return nil
@@ -193,20 +199,24 @@ func (x *Index) put(ctx context.Context, c *collection, in names, ps []retrieval
 // judged lets the applier judge a generation before searches go over to it: they
 // would be right without, and slow. It gives up when that comes to a stop.
 func (x *Index) judged(ctx context.Context, c *collection, in names) error {
-	most, moved := -1, time.Now()
+	least, moved := most, time.Now()
 	for {
 		patience := judgePatience
-		if _, err := x.ApplyVerdicts(ctx, c.shape.Tenant); errors.Is(err, errQuiet) {
-			patience = quietForJudges
-		} else if err != nil && ctx.Err() != nil {
-			return err
+		select {
+		case x.applier.turn <- struct{}{}: // else a round is under way, and may be for long
+			<-x.applier.turn
+			if _, err := x.ApplyVerdicts(ctx, c.shape.Tenant); errors.Is(err, errQuiet) {
+				patience = quietForJudges
+			}
+		default:
+			x.applier.wake()
 		}
-		hits, err := x.server.search(ctx, ask{class: in.class, filter: equal(propOK, markNew), limit: 10_000})
+		hits, err := x.server.search(ctx, ask{class: in.class, filter: equal(propOK, markNew), limit: most})
 		if err != nil {
 			return err
 		}
-		if most < 0 || len(hits) < most {
-			most, moved = len(hits), time.Now()
+		if len(hits) < least {
+			least, moved = len(hits), time.Now()
 		}
 		if len(hits) <= fewNew || time.Since(moved) > patience {
 			return nil
