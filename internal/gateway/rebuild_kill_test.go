@@ -324,3 +324,63 @@ func TestARebuildStartsInTimeAndIsShared(t *testing.T) {
 		}
 	}
 }
+
+// The gateway that leads a rebuild is killed in the middle of it. Within its lease
+// no other goes on; then one does, and every gateway finds everything throughout.
+func TestARebuildOfAKilledGatewayIsGoneOnWithByAnother(t *testing.T) {
+	o := onWeaviate(t)
+	t.Setenv("ASSENT_TEST_WEAVIATE", o.URL)
+	t.Setenv("ASSENT_TEST_WEAVIATE_GRPC", o.GRPC)
+	c := newCluster(t, server(t))
+	var clock ahead
+	cfg := gateway.Config{RebuildsByHand: true, Deaf: true, Now: clock.Now}
+	idleApplier := *o
+	idleApplier.Idle = true // the killed one has the lease, and not by chance
+	cfg.Weaviate = &idleApplier
+	stays, watches := c.open(cfg), c.open(cfg)
+	say(t, stays, consent.Granted, []string{"ada"}, rag, emb)
+	makeCollection(t, stays, "c", retrieval.Spec{})
+	const n = 300 // more than a page of a filling
+	var docs []retrieval.Submission
+	for i := range n {
+		docs = append(docs, retrieval.Submission{Document: retrieval.Document{ID: fmt.Sprint(i), Owners: people(t, "ada"), Text: fmt.Sprint("about the server ", i)}})
+	}
+	_, err := stays.Retrieval.Ingest(t.Context(), caller, "c", docs, consent.Once{})
+	must(t, err)
+	whole := func(when string) {
+		t.Helper()
+		for i, g := range []*gateway.Gateway{stays, watches} {
+			a, err := g.Retrieval.Search(t.Context(), caller, "c", retrieval.SearchRequest{Query: "about the server", K: 1000, Purpose: "rag_retrieval"})
+			if err != nil || len(a.Hits) != n || a.Privacy.Completeness == retrieval.Degraded {
+				t.Errorf("%s, gateway %d: %d hits, %s, %v", when, i, len(a.Hits), a.Privacy.Completeness, err)
+			}
+		}
+	}
+	dies := c.child(t, "rebuild.page:2")
+	if status, _, err := dies.call("POST", "/v1/rebuilds", nil); err == nil && status != 200 {
+		t.Fatalf("status %d", status)
+	}
+	select {
+	case <-dies.dead:
+	case <-time.After(time.Minute):
+		t.Fatal("the step was never reached")
+	}
+	whole("after the crash")
+	stands := func() retrieval.RebuildState {
+		t.Helper()
+		all, err := stays.Retrieval.Rebuilds(t.Context(), gateway.DefaultTenant)
+		must(t, err)
+		return all[0].State
+	}
+	if busy, err := stays.Retrieval.Rebuild(t.Context(), gateway.DefaultTenant); err != nil || !busy || stands() != retrieval.Filling {
+		t.Errorf("within the lease of the killed: %v, %v, %v", busy, stands(), err)
+	}
+	clock.by.Store(int64(time.Minute))
+	until(t, stays, &clock, retrieval.Draining)
+	whole("after the switch")
+	until(t, stays, &clock, retrieval.NotRebuilding)
+	whole("after the rebuild")
+	if n2, err := watches.ObjectsInWeaviate(t.Context(), "c"); err != nil || n2 != n {
+		t.Errorf("%d objects, %v", n2, err)
+	}
+}

@@ -214,6 +214,15 @@ func TestErasureInWeaviateIsPurgedByARebuild(t *testing.T) {
 	if r := targetOf(e, "index"); r.Level != erasure.Absent || r.Goal != erasure.Purged || e.State != erasure.Running {
 		t.Errorf("while it waits: %v, %+v", e.State, r)
 	}
+	still := uint64(0)
+	for _, p := range e.Probes {
+		if strings.HasPrefix(p.Name, "files of the index outside") {
+			still += p.Found
+		}
+	}
+	if still < 2*each { // the scan has to see what only a rebuild takes away
+		t.Errorf("while it waits, the scan of Weaviate's files finds %d forms", still)
+	}
 	deleted, where := inFiles(t, w.Data(), needles)
 	t.Logf("deleted, and not rebuilt: %d of %d forms in the files: %v", deleted, len(needles), where)
 	e = throughRebuild(t, g, &clock, e.ID)
