@@ -103,7 +103,7 @@ func TestIndexWhileItIsRebuilt(t *testing.T) {
 	open, ended := a.Open, 0
 	a.Open = func(t *testing.T, corpus *storetest.Corpus, now func() time.Time) (retrieval.Index, *consent.Ledger, consent.TenantID) {
 		x, ledger, tenant := open(t, corpus, now)
-		r := &rebuilt{applying: x.(*applying), chance: 0.02, shapes: map[retrieval.CollectionID]retrieval.Shape{}}
+		r := &rebuilt{applying: x.(*applying), chance: 0.1, shapes: map[retrieval.CollectionID]retrieval.Shape{}}
 		t.Cleanup(func() { ended += r.ended })
 		return r, ledger, tenant
 	}

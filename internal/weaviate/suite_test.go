@@ -78,7 +78,17 @@ type source struct {
 }
 
 func (s source) EachLive(ctx context.Context, c retrieval.CollectionID, f func([]retrieval.IndexPassage) error) error {
-	return s.EachKnown(ctx, c, f)
+	var all [][]retrieval.IndexPassage // f asks the corpus, too
+	err := s.EachKnown(ctx, c, func(ps []retrieval.IndexPassage) error {
+		all = append(all, ps)
+		return nil
+	})
+	for _, ps := range all {
+		if err == nil {
+			err = f(ps)
+		}
+	}
+	return err
 }
 
 func (s source) IndexHome(consent.TenantID) (seal.Key, error) { return s.home, nil }
