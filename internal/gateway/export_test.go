@@ -351,6 +351,31 @@ func (g *Gateway) RecreateInWeaviate(t testing.TB, name string) func() {
 	}
 }
 
+// VectorsOf are the vectors of what lives in a collection, as they lie in
+// Weaviate's files.
+func (g *Gateway) VectorsOf(t testing.TB, name string) map[string]bool {
+	t.Helper()
+	ctx, out := context.Background(), map[string]bool{}
+	c, err := g.Retrieval.Collection(ctx, retrieval.Caller{Tenant: DefaultTenant}, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = g.Retrieval.EachKnown(ctx, c.ID, func(ps []retrieval.IndexPassage) error {
+		for i := range ps {
+			var v []byte
+			for _, x := range ps[i].Vector {
+				v = binary.LittleEndian.AppendUint32(v, math.Float32bits(x))
+			}
+			out[string(v)] = true
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
 // FormsInWeaviate are the ids, tokens and vectors of what a person has in a
 // collection, as they lie in Weaviate's files.
 func (g *Gateway) FormsInWeaviate(t testing.TB, name string, who consent.Subject) (out [][]byte) {

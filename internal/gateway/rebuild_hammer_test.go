@@ -74,7 +74,7 @@ func TestHammerOnThreeGatewaysAndWeaviateThroughARebuild(t *testing.T) {
 	a := newAnvilOf(t, caller, 32, 12, threeOutside(t, c, onWeaviate(t), gateway.Config{Deaf: true}, gateway.Config{Deaf: true}, gateway.Config{Deaf: true})...)
 	a.faulty = true
 	stop := rebuildAllAlong(t, a.gateways[1], gateway.DefaultTenant, nil)
-	a.strike(t, eval.HammerConfig{Writers: 4, Readers: 9, Rows: 90_000, Writes: 200, AtMost: 5 * time.Minute, Seed: 16}, false)
+	a.strike(t, eval.HammerConfig{Writers: 4, Readers: 9, Rows: 120_000, Writes: 200, AtMost: 5 * time.Minute, Seed: 16}, false)
 	if n := stop(); n == 0 {
 		t.Error("searches never went over to another class")
 	} else {

@@ -105,6 +105,11 @@ func TestErasureOnIRCInWeaviateIsPurgedByARebuild(t *testing.T) {
 	}
 	found, where = inFiles(t, w.Data(), forms)
 	t.Logf("rebuilt: %d of %d forms in Weaviate's files: %v", found, len(forms), where)
+	lives := g.VectorsOf(t, "irc")
+	own := slices.DeleteFunc(forms, func(f []byte) bool { return lives[string(f)] }) // the same words, by somebody else
+	if found, where = inFiles(t, w.Data(), own); found > 0 {
+		t.Errorf("rebuilt: %d of %d forms that nobody else has are in Weaviate's files: %v", found, len(own), where)
+	}
 	for name, n := range levels {
 		t.Logf("target %-12s %v", name, n)
 	}
