@@ -46,13 +46,14 @@ func (x *Index) Marked(ctx context.Context, c retrieval.CollectionID, mark strin
 }
 
 func (x *Index) LateInsert(ctx context.Context, c retrieval.CollectionID, ps ...retrieval.IndexPassage) error {
-	return x.server.insert(ctx, x.collection(c), ps)
+	k := x.collection(c)
+	return x.server.insert(ctx, k, k.names, ps)
 }
 
 // Check looks at a collection's class as Create does.
 func (x *Index) Check(ctx context.Context, c retrieval.CollectionID) error {
 	k := x.collection(c)
-	return k.ensure(ctx, x.server)
+	return x.ensure(ctx, k, k.names)
 }
 
 // Filter is what a search under a permit asks the store for.
