@@ -68,12 +68,11 @@ func TestAnAutomaticSchemaIsRefused(t *testing.T) {
 func TestAnOpenServerIsRefusedOffLoopback(t *testing.T) {
 	s := testweaviate.Start(t, "AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED=false", "AUTHENTICATION_APIKEY_ENABLED=true",
 		"AUTHENTICATION_APIKEY_ALLOWED_KEYS=secret", "AUTHENTICATION_APIKEY_USERS=assent")
-	ledger, db := testledger.New(t, nil)
-	corpus := &storetest.Corpus{}
+	_, db := testledger.New(t, nil)
 	open := func(o weaviate.Options) error {
-		x, err := weaviate.Open(t.Context(), rows{db, corpus}, o)
+		x, err := weaviate.Open(t.Context(), rows{db, &storetest.Corpus{}}, o)
 		if err == nil {
-			x.Connect(source{corpus, seal.NewKey()}, ledger)
+			x.Connect(source{&storetest.Corpus{}, seal.NewKey()}, nil)
 			err = x.Create(t.Context(), books, retrieval.Shape{Dimensions: 4, Tenant: testledger.Tenant, Key: seal.NewKey()})
 			if err == nil {
 				err = x.Apply(t.Context(), books, retrieval.Change{Add: version(1, 1, 1)}) // gRPC carries the key, too
