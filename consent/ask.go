@@ -90,8 +90,9 @@ func (l *Ledger) Standings(ctx context.Context, id TenantID, who Subject) (Posit
 		return t.applied, nil, nil
 	}
 	var out []Standing
-	for purpose, p := range s.purposes {
-		d := t.rules.decide(s, Question{Purpose: purpose, Now: head.Now})
+	for i := range s.purposes {
+		p := &s.purposes[i]
+		d := t.rules.decide(s, Question{Purpose: p.name, Now: head.Now})
 		add := func(e effective) {
 			out = append(out, Standing{
 				Type: e.typ, Status: e.status, At: e.at, Position: e.position, ExpiresAt: e.until,

@@ -222,7 +222,7 @@ func (b *builder) addOther(w *write, row Row, body any) (err error) {
 func (b *builder) person(who Subject) (SubjectNum, seal.Key, *state, error) {
 	b.t.mu.RLock()
 	num := b.t.resolve(who)
-	ref, s, condemned := b.t.who[num].key, b.t.byNum[num], b.t.condemned(num)
+	ref, s, condemned := b.t.who[num].key, b.t.state(num), b.t.condemned(num)
 	mark := b.t.who[num].version == markedVersion
 	b.t.mu.RUnlock()
 	if num == 0 || mark {

@@ -92,7 +92,7 @@ func (r *rules) decideIn(s *state, q Question, j Jurisdiction) Decision {
 	d := Decision{LawfulBasis: rule.LawfulBasis, Type: r.registry.current[q.Purpose]}
 	var p *purposeState
 	if s != nil {
-		p = s.purposes[q.Purpose]
+		p = s.about(q.Purpose)
 	}
 	if s != nil && (s.gone || s.suppressed && (p == nil || !p.returned)) {
 		d.Reason = ReasonSuppressed

@@ -53,8 +53,8 @@ func (r *rules) since(s *state, purpose string, def Jurisdiction, now Time) (at 
 		return 0, false, false
 	}
 	var p purposeState
-	if s != nil && s.purposes[purpose] != nil {
-		p = *s.purposes[purpose]
+	if s != nil && s.about(purpose) != nil {
+		p = *s.about(purpose)
 	}
 	switch {
 	case p.lost:
@@ -88,7 +88,7 @@ func (t *tenant) end(d Storage, now Time) End {
 	for _, people := range [][]SubjectNum{d.People.Owners, d.People.Mentions} {
 		for _, num := range people {
 			q := Question{Purpose: Embedding, Default: d.Rule.Default, Now: now}
-			if t.rules.decide(t.byNum[num], q).Reason == ReasonSuppressed {
+			if t.rules.decide(t.state(num), q).Reason == ReasonSuppressed {
 				return StillPermitted // their erasure says what becomes of it, and whether it is held
 			}
 		}
@@ -115,7 +115,7 @@ func (t *tenant) keeps(d Storage, purpose string, now Time) bool {
 	weigh := func(nums []SubjectNum) (out []Verdict) {
 		for _, num := range nums {
 			v := Allow
-			if at, blocks, ended := t.rules.since(t.byNum[num], purpose, d.Rule.Default, now); ended && at <= now-grace {
+			if at, blocks, ended := t.rules.since(t.state(num), purpose, d.Rule.Default, now); ended && at <= now-grace {
 				if v = 0; blocks {
 					v = Block
 				}
@@ -175,7 +175,7 @@ func (l *Ledger) Withdrawn(ctx context.Context, id TenantID, where []Jurisdictio
 func (t *tenant) withdrew(num SubjectNum, where []Jurisdiction, now Time) bool {
 	grace := t.rules.policy.grace()
 	for _, def := range where {
-		if at, _, ended := t.rules.since(t.byNum[num], Embedding, def, now); ended && at <= now-grace {
+		if at, _, ended := t.rules.since(t.state(num), Embedding, def, now); ended && at <= now-grace {
 			return true
 		}
 	}

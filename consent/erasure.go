@@ -251,7 +251,7 @@ func (l *Ledger) Follow(ctx context.Context, id TenantID, kind Kind, num Subject
 		}
 		t.mu.RLock()
 		defer t.mu.RUnlock()
-		if t.who[num].key != key || t.byNum[num] == nil || !t.byNum[num].condemned {
+		if t.who[num].key != key || t.state(num) == nil || !t.state(num).condemned {
 			return row, nil, &refusal{ErrReturned}
 		}
 		return row, ev, nil
@@ -304,7 +304,7 @@ func (t *tenant) applyErasure(row Row, show *shown) error {
 	t.wait(&ev)
 	switch row.Kind {
 	case KindErasure:
-		t.byNum[row.Subject].erasure = ev.ID
+		t.state(row.Subject).erasure = ev.ID
 		return t.applySuppression(&row, &ev, show)
 	case KindRemoval:
 		plain, err := seal.Open(t.keys.Payload, ev.What, whatAAD(t.id, row.Position))
@@ -317,7 +317,7 @@ func (t *tenant) applyErasure(row Row, show *shown) error {
 		delete(t.removals, ev.ID)
 	case KindErased:
 		t.completed[ev.ID] = true
-		if s := t.byNum[row.Subject]; s != nil {
+		if s := t.state(row.Subject); s != nil {
 			s.before = nil // nothing leads back from here
 		}
 		const day = Time(24 * time.Hour)
@@ -414,7 +414,7 @@ func (l *Ledger) Scrub(ctx context.Context, id TenantID, num SubjectNum, key sea
 func (t *tenant) scrubbed(row SubjectRow) SubjectRow {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	if s := t.byNum[row.Num]; s == nil || !s.gone {
+	if s := t.state(row.Num); s == nil || !s.gone {
 		if row.LookupVersion == markedVersion {
 			return row
 		}
@@ -434,7 +434,8 @@ func (l *Ledger) Unscrubbed(ctx context.Context, id TenantID) (map[SubjectNum]se
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	out := map[SubjectNum]seal.Ref{}
-	for num, s := range t.byNum {
+	for _, s := range t.states {
+		num := s.num
 		who := t.who[num]
 		if s.gone && !who.key.IsZero() || s.condemned && who.version == lookupVersion {
 			out[num] = who.key
@@ -464,7 +465,8 @@ func (l *Ledger) Suppressions(ctx context.Context, id TenantID) ([]Condemned, er
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	var out []Condemned
-	for num, s := range t.byNum {
+	for _, s := range t.states {
+		num := s.num
 		var sup *suppression
 		for _, b := range t.behind[num] {
 			if !b.lifted {

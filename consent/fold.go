@@ -181,7 +181,7 @@ func (j *Judge) weigh(num SubjectNum, def Jurisdiction) weighed {
 		return w
 	}
 	t := j.f.past
-	s := t.byNum[num]
+	s := t.state(num)
 	w.verdict, _ = t.rules.verdict(s, j.purpose, def, t.recorded)
 	w.decision = t.rules.decide(s, Question{Purpose: j.purpose, Default: def, Now: t.recorded})
 	if w.decision.Allowed && w.verdict&Allow == 0 {

@@ -210,11 +210,11 @@ func (row *SubjectRow) box() []byte { return row.Sealed[min(len(row.Sealed), len
 
 // stateOf returns a person's state, made when there is none. The caller holds mu.
 func (t *tenant) stateOf(num SubjectNum) *state {
-	s := t.byNum[num]
+	s := t.state(num)
 	if s == nil {
 		s = &state{num: num, ord: uint32(len(t.states))}
+		t.ords.add(num, s.ord)
 		t.states = append(t.states, s)
-		t.byNum[num] = s
 	}
 	return s
 }
@@ -278,7 +278,7 @@ func (t *tenant) inherit(s *state, lookup [32]byte) {
 		return
 	}
 	s.suppressed, s.suppressedAt = true, max(s.suppressedAt, m.time)
-	if was := t.byNum[m.num]; was != nil && s.newest != 0 { // they have acted since
+	if was := t.state(m.num); was != nil && s.newest != 0 { // they have acted since
 		was.condemned = false
 		s.mark, t.heirs[m.num] = m.num, s.num
 	}
@@ -363,7 +363,7 @@ func (t *tenant) marksOf(person *SubjectRow) (mark SubjectNum, marks [][32]byte)
 func (b *builder) unmark(ctx context.Context, mark SubjectNum) error {
 	t := b.t
 	t.mu.RLock()
-	sup, s := t.open(mark), t.byNum[mark]
+	sup, s := t.open(mark), t.state(mark)
 	t.mu.RUnlock()
 	if sup == nil {
 		return nil
@@ -391,7 +391,7 @@ func (t *tenant) applySuppression(row *Row, ev *ErasureEvent, show *shown) error
 	if len(ev.Who) == 0 { // of the number itself
 		t.departures = append(t.departures, departure{row.Subject, row.Position})
 		if who := t.who[row.Subject]; who.version == markedVersion {
-			t.byMark[who.lookup] = marked{row.Subject, row.Position, t.byNum[row.Subject].suppressedAt}
+			t.byMark[who.lookup] = marked{row.Subject, row.Position, t.state(row.Subject).suppressedAt}
 		}
 		return nil
 	}
@@ -402,7 +402,7 @@ func (t *tenant) applySuppression(row *Row, ev *ErasureEvent, show *shown) error
 	sup := &suppression{at: row.Position, mark: row.Subject, erasure: ev.ID, was: map[[32]byte]marked{}, key: key}
 	for _, m := range marks {
 		sup.was[m] = t.byMark[m]
-		t.byMark[m] = marked{row.Subject, row.Position, t.byNum[row.Subject].suppressedAt}
+		t.byMark[m] = marked{row.Subject, row.Position, t.state(row.Subject).suppressedAt}
 	}
 	t.suppressedAt[row.Position] = sup
 	t.suppressedBy[row.Subject] = append(t.suppressedBy[row.Subject], sup)
@@ -429,7 +429,7 @@ func (t *tenant) leaveGhosts() {
 	var ghosts []SubjectNum
 	for lookup, num := range t.byLookup {
 		m, ok := t.byMark[t.mark(lookup)]
-		if s := t.byNum[num]; ok && m.num != num && (s == nil || s.newest < m.at) {
+		if s := t.state(num); ok && m.num != num && (s == nil || s.newest < m.at) {
 			ghosts = append(ghosts, num)
 		}
 	}
@@ -453,7 +453,7 @@ func (t *tenant) applyLift(num SubjectNum) {
 			t.byMark[m] = was
 		}
 	}
-	if s := t.byNum[num]; s != nil && s.suppressedPos == 0 {
+	if s := t.state(num); s != nil && s.suppressedPos == 0 {
 		t.leave(num)
 	}
 	if sup.link.num != 0 {
@@ -528,7 +528,8 @@ func (l *Ledger) Gone(ctx context.Context, id TenantID) ([]SubjectNum, error) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	var out []SubjectNum
-	for num, s := range t.byNum {
+	for _, s := range t.states {
+		num := s.num
 		if s.gone && len(t.behind[num]) == 0 {
 			out = append(out, num)
 		}

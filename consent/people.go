@@ -227,10 +227,11 @@ func (t *tenant) judge(rule Rule, d People, now Time) Decision {
 		return Decision{Allowed: true, Reason: ReasonGranted}
 	}
 	q := Question{Purpose: Embedding, Default: rule.Default, Now: now}
-	var owners, mentions []Verdict
+	var room [2][8]Verdict // most documents have fewer people
+	owners, mentions := room[0][:0], room[1][:0]
 	var no Decision
 	weigh := func(num SubjectNum, owner bool) Verdict {
-		dec := t.rules.decide(t.byNum[num], q)
+		dec := t.rules.decide(t.state(num), q)
 		var v Verdict
 		switch {
 		case dec.Allowed:

@@ -101,8 +101,8 @@ func (t *tenant) verdicts(m *mask, nums []SubjectNum, out []Verdict) []Verdict {
 		v := m.unknown
 		if num == Canary {
 			v = never
-		} else if s := t.byNum[num]; s != nil {
-			v = m.verdicts[s.ord]
+		} else if ord, ok := t.ords.find(num); ok {
+			v = m.verdicts[ord]
 		}
 		out = append(out, v)
 	}

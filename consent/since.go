@@ -21,7 +21,7 @@ func (p Permit) Suppressed(after Position, f func(SubjectNum)) {
 	defer p.t.mu.RUnlock()
 	all := p.t.departures
 	for i := len(all) - 1; i >= 0 && all[i].at > after; i-- {
-		if s := p.t.byNum[all[i].num]; s != nil && (s.gone || s.suppressed && s.suppressedPos > after) {
+		if s := p.t.state(all[i].num); s != nil && (s.gone || s.suppressed && s.suppressedPos > after) {
 			f(all[i].num)
 		}
 	}
@@ -45,7 +45,7 @@ func (l *Ledger) Left(ctx context.Context, id TenantID, num SubjectNum, purpose 
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	var out Leaving
-	s := t.byNum[num]
+	s := t.state(num)
 	if s == nil {
 		return out, nil
 	}
@@ -61,7 +61,7 @@ func (l *Ledger) Left(ctx context.Context, id TenantID, num SubjectNum, purpose 
 		}
 	}
 	for _, name := range []string{purpose, Embedding} {
-		p := s.purposes[name]
+		p := s.about(name)
 		if p == nil {
 			continue
 		}

@@ -1,5 +1,10 @@
 package consent
 
+import (
+	"slices"
+	"unique"
+)
+
 // state is what the ledger says about one person: a fold over their entries
 // in the order of positions. Only apply changes it.
 type state struct {
@@ -15,13 +20,14 @@ type state struct {
 	// they have said nothing since.
 	condemned     bool
 	suppressedPos Position
-	erasure       string // id of the newest suppression
-	before        *state // without the newest suppression, for the case that it is lifted
-	purposes      map[string]*purposeState
+	erasure       string         // id of the newest suppression
+	before        *state         // without the newest suppression, for the case that it is lifted
+	purposes      []purposeState // few: a scan is faster than a map, and lies together
 }
 
 // purposeState is what a person said about one purpose, across its versions.
 type purposeState struct {
+	name        string
 	current     effective // newest effective granted, denied, revoked or objected
 	restriction effective // newest effective restricted or unrestricted
 
@@ -52,16 +58,24 @@ type grant struct {
 	until Time // its own expiry and its type's validity; 0 is never
 }
 
-func (s *state) purpose(name string) *purposeState {
-	p := s.purposes[name]
-	if p == nil {
-		if s.purposes == nil {
-			s.purposes = make(map[string]*purposeState, 2)
+// about returns what the person said about a purpose; nil when nothing.
+func (s *state) about(purpose string) *purposeState {
+	for i := range s.purposes {
+		if s.purposes[i].name == purpose {
+			return &s.purposes[i]
 		}
-		p = &purposeState{}
-		s.purposes[name] = p
 	}
-	return p
+	return nil
+}
+
+// purpose is about, for what is to be said: good until the next call.
+func (s *state) purpose(name string) *purposeState {
+	if p := s.about(name); p != nil {
+		return p
+	}
+	// One text for all people, which stays in a cache.
+	s.purposes = append(s.purposes, purposeState{name: unique.Make(name).Value()})
+	return &s.purposes[len(s.purposes)-1]
 }
 
 // clone copies a state deeply: a batch tries its entries on copies.
@@ -70,11 +84,10 @@ func (s *state) clone() *state {
 	if s.before != nil {
 		c.before = s.before.clone()
 	}
-	c.purposes = make(map[string]*purposeState, len(s.purposes))
-	for name, p := range s.purposes {
-		cp := *p
-		cp.grants = append([]grant(nil), p.grants...)
-		c.purposes[name] = &cp
+	c.purposes = slices.Clone(s.purposes)
+	for i := range c.purposes {
+		p := &c.purposes[i]
+		p.grants = slices.Clone(p.grants)
 	}
 	return &c
 }
@@ -175,7 +188,8 @@ func (s *state) suppress(row Row) {
 	s.before = s.clone()
 	s.suppressed, s.condemned, s.suppressedPos = true, true, row.Position
 	s.suppressedAt = max(s.suppressedAt, row.RecordedAt, row.ActedAt)
-	for _, p := range s.purposes {
+	for i := range s.purposes {
+		p := &s.purposes[i]
 		p.grants, p.returned = nil, false
 	}
 }
@@ -207,7 +221,7 @@ func entryOf(row Row, reg *registry) effective {
 // raises the bar for late grants.
 func (s *state) repeats(row Row, r *rules) (effective, bool) {
 	reg := &r.registry
-	p := s.purposes[row.Type.Purpose]
+	p := s.about(row.Type.Purpose)
 	if p == nil || p.lost || row.Kind != KindConsent {
 		return effective{}, false
 	}

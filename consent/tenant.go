@@ -31,7 +31,7 @@ type tenant struct {
 	recorded Time // of the newest entry
 	rules    rules
 	states   []*state // by ordinal
-	byNum    map[SubjectNum]*state
+	ords     numbers  // of those who have a state
 	who      map[SubjectNum]subjectRef
 	byLookup map[[32]byte]SubjectNum
 	byMark   map[[32]byte]marked // by suppression mark (see mark.go)
@@ -75,7 +75,6 @@ func newTenant(id TenantID, keys Keys) *tenant {
 	return &tenant{
 		id: id, keys: keys, tree: noTree{},
 		rules:        rules{registry: newRegistry()},
-		byNum:        map[SubjectNum]*state{},
 		who:          map[SubjectNum]subjectRef{},
 		byLookup:     map[[32]byte]SubjectNum{},
 		byMark:       map[[32]byte]marked{},
@@ -117,7 +116,7 @@ func (t *tenant) addSubject(row SubjectRow) {
 	}
 	who := refOf(&row)
 	t.who[row.Num] = who
-	_, known := t.byNum[row.Num]
+	known := t.state(row.Num) != nil
 	switch who.version {
 	case namelessVersion:
 		t.leave(row.Num)
@@ -141,7 +140,7 @@ func (t *tenant) addSubject(row SubjectRow) {
 	if s.suppressed {
 		t.stateOf(row.Num).suppressed = true
 		t.stateOf(row.Num).suppressedAt = s.suppressedAt
-		t.refreshAll(t.byNum[row.Num])
+		t.refreshAll(t.state(row.Num))
 	}
 }
 
@@ -161,7 +160,16 @@ func (t *tenant) resolve(s Subject) SubjectNum {
 // find returns a person's number and state; nil when there are no entries.
 func (t *tenant) find(s Subject) (SubjectNum, *state) {
 	num := t.resolve(s)
-	return num, t.byNum[num]
+	return num, t.state(num)
+}
+
+// state returns what the ledger says about a person; nil when there are no
+// entries.
+func (t *tenant) state(num SubjectNum) *state {
+	if ord, ok := t.ords.find(num); ok {
+		return t.states[ord]
+	}
+	return nil
 }
 
 // apply folds a verified row in. The caller holds mu for writing. Rows come

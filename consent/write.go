@@ -325,7 +325,7 @@ func (l *Ledger) unname(ctx context.Context, t *tenant, lookup [32]byte) error {
 // destroyed or about to be: what they say from now on needs another. It is so
 // after suppressions from before there were links. The caller holds mu.
 func (t *tenant) condemned(num SubjectNum) bool {
-	s := t.byNum[num]
+	s := t.state(num)
 	return s != nil && s.condemned && t.who[num].version == lookupVersion
 }
 

@@ -195,7 +195,11 @@ type Gateway struct {
 
 // Quiesce ends what would not end by itself: streams of events. It is for a
 // server that begins to stop.
-func (g *Gateway) Quiesce() { g.quiet.Do(func() { close(g.stopping) }) }
+func (g *Gateway) Quiesce() {
+	if g.stopping != nil { // else nothing was started
+		g.quiet.Do(func() { close(g.stopping) })
+	}
+}
 
 // Open opens, or on first use makes, a gateway.
 func Open(ctx context.Context, cfg Config) (g *Gateway, err error) {

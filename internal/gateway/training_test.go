@@ -47,7 +47,7 @@ func await(t testing.TB, g *gateway.Gateway, id string) training.Manifest {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute) // against deadlocks
 	defer cancel()
-	tick := time.NewTicker(2 * time.Millisecond)
+	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		m, err := g.Training.Get(ctx, trainer, id)

@@ -179,3 +179,40 @@ func TestNamesLeadNowhereElse(t *testing.T) {
 		t.Error("the holder's name is gone")
 	}
 }
+
+// A scratch file is sealed and renamed as any, and syncs nothing.
+func TestScratchFilesAreNotSynced(t *testing.T) {
+	t.Parallel()
+	synced := 0
+	root := t.TempDir()
+	d, key := open(t, root, func(op string) error {
+		if op == "file.sync" {
+			synced++
+		}
+		return nil
+	}), seal.NewKey()
+	content := bytes.Repeat([]byte("<marked>"), 20_000)
+	f, err := d.Scratch("m/work/run", key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(content); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := read(d, "m/work/run", key); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("before it is whole: %v", err)
+	}
+	if err := f.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := read(d, "m/work/run", key); err != nil || !bytes.Equal(got, content) || synced != 0 {
+		t.Errorf("%d bytes, %v, synced %d times", len(got), err, synced)
+	}
+	if b, err := os.ReadFile(filepath.Join(root, "m/work/run")); err != nil || bytes.Contains(b, []byte("<marked>")) {
+		t.Errorf("in clear, or %v", err)
+	}
+	write(t, d, "m/work/run", key, content)
+	if synced != 1 {
+		t.Errorf("an ordinary file was synced %d times", synced)
+	}
+}

@@ -72,7 +72,7 @@ func (l *Log) Await(ctx context.Context, id consent.TenantID, p consent.Position
 			if err == nil && c.Size >= uint64(p) || err != nil && err != ErrPending {
 				return c, err
 			}
-			if steps%awaitOthers == 0 {
+			if steps%awaitOthers == 0 { // or one's that was killed before it signed, and then it is ours
 				t.Wake()
 			}
 		}

@@ -176,7 +176,7 @@ func (x *Index) Create(ctx context.Context, id retrieval.CollectionID, s retriev
 		}
 	}
 	if s.Keyword && c.rewrites {
-		x.log.Warn("keyword answers of this Weaviate may lack texts and say so: set USE_INVERTED_SEARCHABLE=false there before collections with keywords are made")
+		x.log.Warn("keyword answers of this Weaviate may lack texts and say so: set USE_INVERTED_SEARCHABLE there to false before collections with keywords are made")
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
