@@ -30,9 +30,13 @@ type job struct {
 	Targets  []TargetReport `json:"targets"`
 	Probes   []Probe        `json:"probes,omitempty"`
 	Suspects []suspect      `json:"suspects,omitempty"` // that nobody decided about
-	Attempts int            `json:"attempts,omitempty"` // that failed since something last succeeded
-	RetryAt  consent.Time   `json:"retry_at,omitempty"`
-	Resume   State          `json:"resume,omitempty"` // after a hold
+	// Since is when steps were first come to, and Looked that it was verified how
+	// far everything is while one of them waits.
+	Since    map[string]consent.Time `json:"since,omitempty"`
+	Looked   bool                    `json:"looked,omitempty"`
+	Attempts int                     `json:"attempts,omitempty"` // that failed since something last succeeded
+	RetryAt  consent.Time            `json:"retry_at,omitempty"`
+	Resume   State                   `json:"resume,omitempty"` // after a hold
 
 	ErasedAt   consent.Time `json:"erased_at,omitempty"`   // the last step ended
 	VerifiedAt consent.Time `json:"verified_at,omitempty"` // by the verification that the statement rests on
@@ -71,7 +75,7 @@ func openJob(k Keys, t consent.TenantID, row *consent.ErasureRow) (*job, error) 
 func (s *Service) order(ctx context.Context, j *job, t consent.TenantID, row *consent.ErasureRow) (Order, error) {
 	o := Order{
 		Tenant: t, ID: row.ID, Position: row.Position, Subject: j.Subject, Mark: j.Subject, Key: j.Key,
-		Removal: j.Removal, At: j.At, Probe: row.Key,
+		Removal: j.Removal, At: j.At, Due: row.Due, Probe: row.Key,
 	}
 	if !j.Behind {
 		return o, nil

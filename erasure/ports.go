@@ -84,6 +84,17 @@ type NotBefore consent.Time
 
 func (NotBefore) Error() string { return "erasure: a step has to wait" }
 
+// Waiting is the error of a step that waits for something that has a name, and
+// which a reader of the erasure is told. Meanwhile it is verified how far
+// everything else is.
+type Waiting struct {
+	Until  consent.Time // when it is worth to look again, by the database's clock
+	Target string
+	For    string // a word, such as "rebuild"
+}
+
+func (*Waiting) Error() string { return "erasure: a step has to wait" }
+
 // A Checker verifies, and shares no code with any Step.
 type Checker interface {
 	// Gather makes what will be looked for durable, under o.Probe, before

@@ -167,7 +167,11 @@ func (s *Service) carry(ctx context.Context, t consent.TenantID, id string) {
 		w := &work{Service: s, k: k, t: t, row: row, j: j, now: head.Now}
 		more, err := w.advance(ctx)
 		var wait NotBefore
+		var waiting *Waiting
 		switch {
+		case errors.As(err, &waiting):
+			w.wait(ctx, waiting)
+			return
 		case errors.As(err, &wait):
 			w.j.RetryAt = consent.Time(wait)
 			_ = w.save(ctx) // changed meanwhile: whoever did goes on
@@ -331,6 +335,7 @@ func (w *work) step(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	order.Since = w.since(next.Name)
 	w.Deps.Step("erasure.before." + next.Name)
 	gone := map[string]uint64{}
 	for more := true; more; {
@@ -358,6 +363,7 @@ func (w *work) step(ctx context.Context) error {
 		for i := range w.j.Targets {
 			r := &w.j.Targets[i]
 			r.Deleted += gone[r.Name]
+			r.Waits = ""
 			r.Done = w.reached(r.Name)
 		}
 	})
@@ -410,7 +416,7 @@ func (w *work) verify(ctx context.Context) error {
 		left += w.j.Targets[i].Remaining
 	}
 	if left > 0 { // something is still there: the cascade runs once more
-		w.j.Steps, w.row.State = nil, uint8(Running)
+		w.j.Steps, w.j.Since, w.j.Looked, w.row.State = nil, nil, false, uint8(Running)
 		w.j.Attempts++
 		w.j.RetryAt = w.now + consent.Time(min(time.Second<<min(w.j.Attempts, 9), 5*time.Minute))
 		w.Log.Error("verification found what should be gone", "job_id", w.row.ID, "count", left)

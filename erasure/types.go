@@ -154,11 +154,14 @@ type TargetReport struct {
 	Method    string       `json:"method,omitempty"`
 	CheckedAt consent.Time `json:"checked_at,omitempty"`
 	Exception string       `json:"exception,omitempty"`
+	Waits     string       `json:"waits,omitempty"` // what its next step waits for
 }
 
 // State is the target's state in a word.
 func (r TargetReport) State() string {
 	switch {
+	case r.Waits != "":
+		return "waiting_for_" + r.Waits
 	case r.CheckedAt != 0 && r.Remaining == 0 && r.Level >= r.Goal:
 		return "verified"
 	case r.Exception != "":
@@ -180,6 +183,8 @@ type Order struct {
 	Key      seal.Ref           // of the person, at the suppression
 	Removal  consent.Removal
 	At       consent.Time // of the suppression
+	Due      consent.Time // when it has to be done
+	Since    consent.Time // in a step: not before its predecessors had ended
 	Probe    seal.Ref     // one-time key of the probe material; zero: there is none any more
 }
 

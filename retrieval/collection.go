@@ -51,6 +51,8 @@ type Collection struct {
 	Spec     Spec         `json:"spec"`
 	Embedder EmbedderPin  `json:"embedder,omitzero"` // zero until the first document
 	Analyser string       `json:"analyser,omitempty"`
+	// Generations are what an index outside has of it.
+	Generations Generations `json:"generations,omitzero"`
 }
 
 // Rule is how the people of its documents combine.
@@ -180,7 +182,7 @@ func (s *Service) create(ctx context.Context, t consent.TenantID, col *Collectio
 	return s.Index.Create(ctx, col.ID, Shape{
 		Canary:     canaryOf(k, col),
 		Dimensions: col.Embedder.Dimensions, Tenant: t, Rule: col.Rule(), Filterable: col.Spec.Filterable, Keyword: col.Spec.Keyword,
-		Key: seal.Derive(k.Catalogue, "assent index outside", idBytes(int64(col.ID))),
+		Key: seal.Derive(k.Catalogue, "assent index outside", idBytes(int64(col.ID))), Generations: col.Generations,
 	})
 }
 

@@ -107,6 +107,9 @@ func (in *intake) commit(ctx context.Context, jobs []*job, roster *consent.Roste
 // confirm builds the transaction under its locks: what the ledger refuses by
 // now is left out.
 func (in *intake) confirm(ctx context.Context, head consent.Head, jobs []*job, roster *consent.Roster) (Intake, error) {
+	if err := in.placedEverywhere(ctx); err != nil {
+		return Intake{}, err
+	}
 	decisions, err := in.judge(ctx, head, jobs)
 	if err != nil {
 		return Intake{}, err

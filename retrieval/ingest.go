@@ -155,6 +155,10 @@ type intake struct {
 	at     consent.Time     // provenance: when, and which batch
 	batch  string
 
+	placed   *Generations // of the collection, before it was placed outside
+	placedAs []byte       // and its row then
+	moved    bool         // a generation began meanwhile
+
 	chosen     bool // col has a pin that is not saved yet
 	remembered bool
 	replaced   []DocRow // by the last commit
@@ -172,7 +176,12 @@ func (in *intake) run(ctx context.Context, jobs []*job) (err error) {
 		if !errors.Is(err, ErrConflict) && !errors.Is(err, consent.ErrSubjectExists) || attempt == maxAttempts {
 			return err
 		}
-		if _, _, err := in.current(ctx, in.caller.Tenant); err != nil { // perhaps the collection changed
+		sh, _, err := in.current(ctx, in.caller.Tenant) // perhaps the collection changed
+		if err == nil && in.moved {
+			in.moved = false
+			err = in.reshelve(ctx, in.caller.Tenant, sh)
+		}
+		if err != nil {
 			return err
 		}
 	}

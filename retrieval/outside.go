@@ -112,6 +112,7 @@ func (l *loader) refill(ctx context.Context) error {
 // whatever of a person goes out after their suppression was reserved before it,
 // and has arrived, or never will, when OutsideBy says.
 func (in *intake) place(ctx context.Context, jobs []*job) ([]*job, error) {
+	in.placed = nil
 	if in.Outside == nil || len(jobs) == 0 {
 		return jobs, nil
 	}
@@ -127,6 +128,9 @@ func (in *intake) place(ctx context.Context, jobs []*job) ([]*job, error) {
 		sent, cancel := context.WithTimeout(ctx, lease/2)
 		defer cancel()
 		if jobs, err = in.stillPermitted(sent, jobs); err == nil {
+			err = in.whereto(ctx)
+		}
+		if err == nil {
 			var ch Change
 			for _, j := range jobs {
 				ch.Add = append(ch.Add, j.index...)
@@ -144,7 +148,7 @@ func (in *intake) place(ctx context.Context, jobs []*job) ([]*job, error) {
 
 // stillPermitted refuses what the ledger refuses by now.
 func (in *intake) stillPermitted(ctx context.Context, jobs []*job) (kept []*job, err error) {
-	head, err := in.Ledger.Head(ctx, in.caller.Tenant)
+	_, head, err := in.current(ctx, in.caller.Tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -171,10 +175,15 @@ func (in *intake) stillPermitted(ctx context.Context, jobs []*job) (kept []*job,
 func OutsideBy(t consent.Time) consent.Time { return t + consent.Time(lease) }
 
 // withdraw takes retired versions out of an index outside, where the second
-// gate no longer lets them through. What fails stays a debt.
+// gate no longer lets them through. What fails stays a debt. The head is read
+// after the commit that retired them, so that they are taken out of every
+// generation that began before it; what begins later never has them.
 func (s *Service) withdraw(ctx context.Context, t consent.TenantID, c CollectionID, nums []DocNum) error {
 	if len(nums) == 0 {
 		return nil
+	}
+	if err := s.Refresh(ctx, t); err != nil {
+		return err
 	}
 	if err := s.Index.Apply(ctx, c, Change{Remove: nums}); err != nil {
 		return err

@@ -50,6 +50,9 @@ type Shape struct {
 	Filterable []string // declared fields, in the order that the collection is fixed to
 	Keyword    bool     // texts may rest in the index
 	Key        seal.Key // what names passages, people and groups there
+	// Generations are where its passages are there (rebuild.go). Create never
+	// goes back to fewer Changes than it was told of before.
+	Generations Generations
 }
 
 // Vectors returns the stored unit vectors of passages, in order; nil for one

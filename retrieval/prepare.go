@@ -191,6 +191,9 @@ func (in *intake) pin(ctx context.Context, jobs []*job) error {
 	}
 	col := *cur
 	col.Embedder, col.Analyser = chosen.Embedder, chosen.Analyser
+	if in.Outside != nil {
+		col.Generations.Serving.Began = in.at // nothing was there before
+	}
 	if err := in.saveCollection(ctx, in.caller.Tenant, sh, col, was); err != nil {
 		in.col = cur // the choice is not the collection's: it is made again
 		return err

@@ -108,7 +108,13 @@ func (s *Service) rewriteIn(ctx context.Context, t consent.TenantID, c Collectio
 	if jobs, err = in.permitted(ctx, head, jobs); err != nil {
 		return err
 	}
-	return in.replace(ctx, jobs, rw.late, out)
+	err = in.replace(ctx, jobs, rw.late, out)
+	if in.moved { // the repeat places them in every generation there is
+		if again := in.reshelve(ctx, t, sh); again != nil {
+			return again
+		}
+	}
+	return err
 }
 
 // openWas opens versions with their bodies, as far as they open.

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/internal/gateway"
@@ -38,7 +39,10 @@ type config struct {
 	outside        outside
 	weaviate       *weaviate.Options // nil: the embedded index
 	brokers        brokers
-	allow          map[string]bool // overrides, by name
+	// How often what it has is made anew at most, and where its servers' files are.
+	weaviateRebuild time.Duration
+	weaviateData    []string
+	allow           map[string]bool // overrides, by name
 }
 
 // settings are the names that serve knows, and what each means.
@@ -63,6 +67,8 @@ var settings = slices.Concat([]setting{
 	{"ASSENT_WEAVIATE_URL", "weaviate-url", "`address` of a Weaviate that holds the vectors, http://host:port or https://host:port"},
 	{"ASSENT_WEAVIATE_GRPC", "weaviate-grpc", "`host:port` of its gRPC interface (port 50051 of the same host)"},
 	{"ASSENT_WEAVIATE_API_KEY", "", "key for it"},
+	{"ASSENT_WEAVIATE_REBUILD", "weaviate-rebuild", "`time`, such as 24h: make what it has anew at most that often, when erasures wait for that; not set: never"},
+	{"ASSENT_WEAVIATE_DATA", "weaviate-data", "`directories` of its servers' files, if this gateway can read them, separated by a colon"},
 	{"ASSENT_ALLOW_OPEN_WEAVIATE", "", "1: use a Weaviate off loopback that takes requests without a key"},
 	{"ASSENT_ALLOW_PLAINTEXT", "", "1: serve off loopback without TLS"},
 	{"ASSENT_ALLOW_VAULT_INSIDE", "", "1: allow the vault inside the data directory"},
@@ -216,6 +222,7 @@ func buildConfig(get func(string) string) (*config, error) {
 	if c.weaviate != nil {
 		c.weaviate.Open = c.allow["ASSENT_ALLOW_OPEN_WEAVIATE"]
 	}
+	c.rebuildConfig(get, mistake)
 	for _, name := range later {
 		if get(name) != "" {
 			mistake("%s is set, and this version does not know it: it would be ignored", name)
@@ -251,6 +258,34 @@ func weaviateConfig(get func(string) string, mistake func(string, ...any)) *weav
 		mistake("ASSENT_WEAVIATE_GRPC is not host:port")
 	}
 	return o
+}
+
+// leastRebuild is how often rebuilds may begin at most: each has to end first,
+// and waits a minute for searches that began before it.
+const leastRebuild = 5 * time.Minute
+
+// rebuildConfig reads when and where what Weaviate has is made anew.
+func (c *config) rebuildConfig(get func(string) string, mistake func(string, ...any)) {
+	every, data := get("ASSENT_WEAVIATE_REBUILD"), get("ASSENT_WEAVIATE_DATA")
+	if c.weaviate == nil || every == "" {
+		if every != "" || data != "" {
+			mistake("ASSENT_WEAVIATE_REBUILD is of no use without ASSENT_WEAVIATE_URL, nor ASSENT_WEAVIATE_DATA without both")
+		}
+		return
+	}
+	var err error
+	if c.weaviateRebuild, err = time.ParseDuration(every); err != nil || c.weaviateRebuild < leastRebuild {
+		mistake("ASSENT_WEAVIATE_REBUILD is not a time of at least 5m, such as 24h")
+	}
+	if data == "" {
+		return
+	}
+	c.weaviateData = filepath.SplitList(data)
+	for _, dir := range c.weaviateData {
+		if _, err := os.ReadDir(dir); err != nil {
+			mistake("ASSENT_WEAVIATE_DATA names what is no directory that can be read")
+		}
+	}
 }
 
 // checkAddr refuses an address off loopback without TLS or a declared proxy.
@@ -327,6 +362,12 @@ func (c *config) print(w io.Writer) {
 		fmt.Fprintf(w, "  ASSENT_WEAVIATE_URL        %s\n", c.weaviate.URL)
 		fmt.Fprintf(w, "  ASSENT_WEAVIATE_GRPC       %s\n", or(c.weaviate.GRPC, "(port 50051 there)"))
 		fmt.Fprintf(w, "  ASSENT_WEAVIATE_API_KEY    %s\n", key)
+		every := "(never)"
+		if c.weaviateRebuild > 0 {
+			every = c.weaviateRebuild.String()
+		}
+		fmt.Fprintf(w, "  ASSENT_WEAVIATE_REBUILD    %s\n", every)
+		fmt.Fprintf(w, "  ASSENT_WEAVIATE_DATA       %s\n", none(strings.Join(c.weaviateData, string(filepath.ListSeparator))))
 	}
 	for name := range c.allow {
 		fmt.Fprintf(w, "  %s  1 (an override)\n", name)

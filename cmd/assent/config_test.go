@@ -4,8 +4,10 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func load(env map[string]string, args ...string) (*config, error) {
@@ -108,12 +110,14 @@ func TestPrintedSettingsHideTheKey(t *testing.T) {
 
 func TestWeaviateIsConfiguredWholeAndItsKeyHidden(t *testing.T) {
 	t.Parallel()
-	c, err := load(map[string]string{"ASSENT_WEAVIATE_URL": "https://vectors.example:8443", "ASSENT_WEAVIATE_API_KEY": "hush", "ASSENT_ALLOW_OPEN_WEAVIATE": "1"},
-		"--weaviate-grpc", "vectors.example:50051")
+	dir := t.TempDir()
+	c, err := load(map[string]string{"ASSENT_WEAVIATE_URL": "https://vectors.example:8443", "ASSENT_WEAVIATE_API_KEY": "hush", "ASSENT_ALLOW_OPEN_WEAVIATE": "1", "ASSENT_WEAVIATE_DATA": dir},
+		"--weaviate-grpc", "vectors.example:50051", "--weaviate-rebuild", "24h")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w := c.weaviate; w == nil || w.URL != "https://vectors.example:8443" || w.GRPC != "vectors.example:50051" || w.APIKey != "hush" || !w.Open {
+	if w := c.weaviate; w == nil || w.URL != "https://vectors.example:8443" || w.GRPC != "vectors.example:50051" || w.APIKey != "hush" || !w.Open ||
+		c.weaviateRebuild != 24*time.Hour || !slices.Equal(c.weaviateData, []string{dir}) {
 		t.Error("not as set")
 	}
 	var out strings.Builder
@@ -125,6 +129,10 @@ func TestWeaviateIsConfiguredWholeAndItsKeyHidden(t *testing.T) {
 		"ASSENT_WEAVIATE_URL":     {"ASSENT_WEAVIATE_URL": "vectors:8080"},
 		"ASSENT_WEAVIATE_GRPC":    {"ASSENT_WEAVIATE_URL": "http://vectors:8080", "ASSENT_WEAVIATE_GRPC": "vectors"},
 		"ASSENT_WEAVIATE_API_KEY": {"ASSENT_WEAVIATE_API_KEY": "hush"},
+		"ASSENT_WEAVIATE_REBUILD": {"ASSENT_WEAVIATE_REBUILD": "24h"},
+		"at least 5m":             {"ASSENT_WEAVIATE_URL": "http://v:8080", "ASSENT_WEAVIATE_REBUILD": "1s"},
+		"ASSENT_WEAVIATE_DATA":    {"ASSENT_WEAVIATE_URL": "http://v:8080", "ASSENT_WEAVIATE_REBUILD": "24h", "ASSENT_WEAVIATE_DATA": dir + "/none"},
+		"without both":            {"ASSENT_WEAVIATE_URL": "http://v:8080", "ASSENT_WEAVIATE_DATA": dir},
 	} {
 		if _, err := load(env); err == nil || !strings.Contains(err.Error(), name) || strings.Contains(err.Error(), "hush") {
 			t.Errorf("%s: %v", name, err)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -109,11 +110,24 @@ func erase(ctx context.Context, s *session, args []string) error {
 		_, err = fmt.Fprintln(s.out, "waits for the approval of another key: POST /v1/erasures/"+plain(accepted.ID)+"/decide")
 		return err
 	}
-	return nil
+	if what := status.waits(); what != "" {
+		_, err = fmt.Fprintf(s.out, "waits for the next %s: GET /v1/erasures/%s shows how far it is, and …/receipt is the receipt\n", plain(what), plain(accepted.ID))
+	}
+	return err
 }
 
-// follow asks until the erasure ends or waits for somebody, and shows each
-// state it comes to.
+// waits is what a target waits for, "" when none does.
+func (e *erasureStatus) waits() string {
+	for _, t := range e.Targets {
+		if what, does := strings.CutPrefix(t.State, "waiting_for_"); does {
+			return what
+		}
+	}
+	return ""
+}
+
+// follow asks until the erasure ends or waits for somebody or something, and
+// shows each state it comes to.
 func follow(ctx context.Context, s *session, c *client, id string) (erasureStatus, error) {
 	const first, most = 20 * time.Millisecond, time.Second
 	shown := ""
@@ -129,6 +143,9 @@ func follow(ctx context.Context, s *session, c *client, id string) (erasureStatu
 		switch status.State {
 		case "suppressed", "running", "verifying":
 		default:
+			return status, nil
+		}
+		if status.waits() != "" { // that may be for a day
 			return status, nil
 		}
 		if err := c.wait(ctx, wait); err != nil {

@@ -71,6 +71,7 @@ func commands() []command {
 		{"search", "search a collection", search},
 		{"consent", "record, show or import consent", consentCommand},
 		{"erase", "erase a person or documents, and save the receipt", erase},
+		{"rebuild", "make anew what Weaviate has, so that erased people leave its files", rebuild},
 		{"manifest", "build, check or compare training manifests", manifestCommand},
 		{"keys", "create, list or revoke API keys", keys},
 		{"health", "say whether the gateway is alive, by the exit status", health},

@@ -50,6 +50,7 @@ func serve(ctx context.Context, args []string, getenv func(string) string, stdou
 		DataDir: cfg.data, VaultDir: cfg.vault, AllowVaultInside: cfg.allow["ASSENT_ALLOW_VAULT_INSIDE"],
 		PostgresURL: cfg.postgres, VaultURL: cfg.vaultURL, AllowParameterLogging: cfg.allow["ASSENT_ALLOW_PARAMETER_LOGGING"],
 		AdminKey: cfg.adminKey, Policy: cfg.policy, TransparencyLog: cfg.log, Weaviate: cfg.weaviate,
+		WeaviateRebuild: cfg.weaviateRebuild, WeaviateData: cfg.weaviateData,
 		KMS: cfg.kms.service, KMSKey: cfg.kms.key,
 		Log: log, Telemetry: w.telemetry, MetricsHere: cfg.metricsHere(),
 		Embedders: embedders, RateLimit: cfg.outside.rateLimit, ProcessorsWithin: cfg.outside.processors,

@@ -27,6 +27,10 @@ type Setup struct {
 	DataDir  string // of the database's file; "": it is a server's, whose files nobody here may read
 	VaultDir string // of the vault's slots; "": they are rows of a server
 	Index    Place
+	// Rebuilds says that an index outside is rebuilt for erasures, and IndexDirs
+	// where its servers keep their files, one directory a server.
+	Rebuilds  bool
+	IndexDirs []string
 }
 
 // A Place is where an index is.
@@ -72,6 +76,9 @@ func (s Setup) Targets() []erasure.Target {
 		out[1].Goal = erasure.Absent
 	case Outside:
 		out[1].Kind, out[1].Goal = "weaviate", erasure.Absent
+		if s.Rebuilds {
+			out[1].Goal = erasure.Purged
+		}
 	}
 	return out
 }
@@ -156,6 +163,8 @@ type Checker struct {
 	Probe  IndexProbe
 	Vault  Vault
 	Copies Copies
+	// Outside is the index, where it is one outside; nil: it is not.
+	Outside OutsideIndex
 }
 
 var _ erasure.Checker = (*Checker)(nil)
@@ -287,6 +296,10 @@ func (c *Checker) Check(ctx context.Context, o erasure.Order) ([]erasure.Finding
 	if err != nil {
 		return nil, nil, err
 	}
+	out, err := c.outside(ctx, m, r)
+	if err != nil {
+		return nil, nil, err
+	}
 	hits, err := c.files(ctx, o, m, r)
 	if err != nil {
 		return nil, nil, err
@@ -302,7 +315,7 @@ func (c *Checker) Check(ctx context.Context, o erasure.Order) ([]erasure.Finding
 		copyWhy = c.keyWhy()
 	}
 	r.find(Manifests, uint64(copies), copyLevel, "manifests that hold the person, or any of the documents, asked for by number, their files' keys and files each looked for", copyWhy)
-	c.judge(r, m, counts{rows: uint64(linked+traces) + hits + opened + k.found, kept: k.redacted + k.stripped, linked: uint64(linked), index: uint64(inIndex), held: uint64(held), named: named, back: back}, level)
+	c.judge(r, m, counts{rows: uint64(linked+traces) + hits + opened + k.found, kept: k.redacted + k.stripped, linked: uint64(linked), index: uint64(inIndex), held: uint64(held), named: named, back: back, outside: out}, level)
 	return r.findings, r.probes, nil
 }
 
@@ -312,6 +325,7 @@ type counts struct {
 	kept                      uint64 // documents, in another form
 	named                     bool
 	back                      bool // the lookup is that of who came back
+	outside                   outsideFiles
 }
 
 // judge says how far each target is, by what was found and what could be
@@ -333,7 +347,7 @@ func (c *Checker) judge(r *report, m *material, n counts, level erasure.Level) {
 	case InMemories:
 		r.find(Index, n.index, erasure.Absent, "the index of this gateway asked below every permit: by number, by nearest neighbour, by term, and the memory of freed slots", whyMemories)
 	case Outside:
-		r.find(Index, n.index, erasure.Absent, "asked for documents, for the person and for nearest neighbours, after all that was on its way there had arrived and was swept", whyOutside)
+		r.find(Index, n.index, n.outside.level, "asked for documents, for the person and for nearest neighbours, after all that was on its way there had arrived and was swept"+n.outside.how, n.outside.why)
 	}
 	keyHow, keyWhy := "each key asked for", c.keyWhy()
 	if c.VaultDir != "" {

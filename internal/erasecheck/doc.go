@@ -15,6 +15,11 @@
 // and the erasure is not called done. The scan of files has a second control,
 // a needle planted in each of the two directories for the time of the scan.
 //
+// Where vectors are in an index outside that is made anew for erasures, and its
+// servers' files can be read, they are read, too (outside.go). Nothing is planted
+// there: that the same forms were seen before the deletion is the control. A
+// vector that a living passage has as well is that passage's.
+//
 // Where data or keys are in a database server, its files cannot be read: there
 // is no scan, and the levels are lower and say why (Setup).
 //

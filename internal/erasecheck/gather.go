@@ -34,6 +34,7 @@ type material struct {
 	Keys        []seal.Ref
 	Collections map[retrieval.CollectionID]*sample
 	Needles     []needle
+	Outside     []needle // looked for in the files of an index outside
 	Boxes       []box    // some records whole, to be tried with keys that are left
 	Lookup      [32]byte // of the person
 	Copies      []Copy   // of manifests that hold the person, or any of the documents
@@ -50,6 +51,7 @@ type box struct{ Sealed, AAD []byte }
 // sample is what is looked for in one collection's index.
 type sample struct {
 	Docs    []retrieval.DocNum
+	Refs    []retrieval.PassageRef
 	Vectors [][]float32
 	Codes   [][]int8
 	Terms   []uint64
@@ -58,6 +60,7 @@ type sample struct {
 // before is what each probe found before anything was deleted.
 type before struct {
 	Linked, Traces, Index, Keys, Copies int
+	Outside                             uint64 // needles of Outside
 	Stored                              uint64 // needles of records, lookups and keys in files
 }
 
@@ -151,6 +154,7 @@ func (m *material) add(s *retrieval.Specimen) {
 		p := &s.Passages[i]
 		m.sealed(p.SealedHead)
 		m.sealed(p.SealedBody)
+		col.Refs = append(col.Refs, p.Ref)
 		if !p.Opened {
 			continue
 		}
@@ -163,6 +167,7 @@ func (m *material) add(s *retrieval.Specimen) {
 			m.needle(codes, bytesOf(code))
 		}
 		m.vector(p.Body.Vector)
+		m.vectorOutside(p.Body.Vector)
 		for _, t := range p.Head.Terms {
 			if len(col.Terms) < maxTerms {
 				col.Terms = append(col.Terms, t.Hash)
@@ -213,13 +218,17 @@ func (m *material) vector(v []float32) {
 		if v[at] == 0 || v[at+1] == 0 {
 			continue
 		}
-		var b []byte
-		for _, x := range v[at : at+8] {
-			b = binary.LittleEndian.AppendUint32(b, math.Float32bits(x))
-		}
-		m.needle(vector, b)
+		m.needle(vector, vectorBytes(v[at:at+8]))
 		return
 	}
+}
+
+func vectorBytes(v []float32) []byte {
+	b := make([]byte, 0, 4*len(v))
+	for _, x := range v {
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(x))
+	}
+	return b
 }
 
 func bytesOf(code []int8) []byte {
@@ -300,6 +309,9 @@ func (c *Checker) look(ctx context.Context, o erasure.Order, m *material) (err e
 		return err
 	}
 	if m.Before.Copies, _, err = c.copies(ctx, o, m); err != nil {
+		return err
+	}
+	if err := c.lookOutside(ctx, o, m); err != nil {
 		return err
 	}
 	if len(c.roots()) == 0 {

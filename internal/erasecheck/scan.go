@@ -35,10 +35,12 @@ const (
 	codes                // int8 codes
 	clear                // texts, titles, ids, values
 	planted              // controls
+	object               // ids of objects in an index outside
+	tokens               // of documents and of the person there
 	numKinds = iota
 )
 
-var kindNames = [numKinds]string{"records", "lookup keys", "keys", "vectors", "codes", "clear forms", "controls"}
+var kindNames = [numKinds]string{"records", "lookup keys", "keys", "vectors", "codes", "clear forms", "controls", "ids of objects", "tokens"}
 
 const (
 	bloomBits = 22

@@ -61,6 +61,7 @@ func childConfig(dir, crash string) gateway.Config {
 			select {}
 		}
 	}
+	later, _ := time.ParseDuration(os.Getenv("ASSENT_TEST_LATER"))
 	fault := func(op string) error { die(op); return nil }
 	cfg := gateway.Config{DataDir: dir, AdminKey: adminKey, Step: die, DBFault: fault, VaultFault: fault, LogInterval: 20 * time.Millisecond}
 	if data := os.Getenv("ASSENT_TEST_POSTGRES"); data != "" {
@@ -71,6 +72,12 @@ func childConfig(dir, crash string) gateway.Config {
 	}
 	if url := os.Getenv("ASSENT_TEST_WEAVIATE"); url != "" {
 		cfg.Weaviate = &weaviate.Options{URL: url, GRPC: os.Getenv("ASSENT_TEST_WEAVIATE_GRPC")}
+		if files := os.Getenv("ASSENT_TEST_WEAVIATE_DATA"); files != "" {
+			cfg.WeaviateRebuild, cfg.WeaviateData = 24*time.Hour, []string{files}
+		}
+	}
+	if later != 0 {
+		cfg.Now = func() time.Time { return time.Now().Add(later) }
 	}
 	return cfg
 }

@@ -31,6 +31,9 @@ func (g *Gateway) wireErasure() {
 	var checker erasure.Checker = &erasecheck.Checker{
 		Setup: setup, Rows: g.db, People: g.db, Ledger: g.Ledger, Corpus: g.Retrieval, Probe: g.indexProbe(), Vault: probeVault{g.vault}, Copies: copies{g},
 	}
+	if g.index != nil {
+		checker.(*erasecheck.Checker).Outside = outsideIndex{g.index.index, g.Retrieval}
+	}
 	if g.cfg.WrapChecker != nil {
 		checker = g.cfg.WrapChecker(checker)
 	}
@@ -56,6 +59,7 @@ func (g *Gateway) setup() erasecheck.Setup {
 	}
 	if g.index != nil {
 		s.Index = erasecheck.Outside
+		s.Rebuilds, s.IndexDirs = g.cfg.WeaviateRebuild > 0, g.cfg.WeaviateData
 	}
 	return s
 }
@@ -80,8 +84,12 @@ func (g *Gateway) cascade() []erasure.Step {
 		steps = append(steps, erasure.Step{Name: "arrivals", After: []string{"documents"}, Targets: []string{erasecheck.Index}, Run: g.sweepArrivals})
 		last = append(last, "arrivals")
 	}
-	// Last: it takes from the files what the others deleted.
-	return append(steps, erasure.Step{Name: "files", After: last, Targets: []string{erasecheck.Catalogue, erasecheck.Person}, Run: g.purgeFiles})
+	// Near the end: it takes from the files what the others deleted.
+	steps = append(steps, erasure.Step{Name: "files", After: last, Targets: []string{erasecheck.Catalogue, erasecheck.Person}, Run: g.purgeFiles})
+	if g.index != nil && g.cfg.WeaviateRebuild > 0 { // it may wait for a day
+		steps = append(steps, erasure.Step{Name: "rebuild", After: []string{"files"}, Targets: []string{erasecheck.Index}, Run: g.awaitRebuild})
+	}
+	return steps
 }
 
 // eraseManifests deletes the copies of training manifests that hold the person.
@@ -231,6 +239,12 @@ func (g *Gateway) sweepArrivals(ctx context.Context, o erasure.Order) (map[strin
 	}
 	if by := retrieval.OutsideBy(o.At); head.Now <= by {
 		return nil, false, erasure.NotBefore(by)
+	}
+	if filling, err := g.fillingNow(ctx, o.Tenant); err != nil || filling {
+		if err == nil {
+			err = erasure.NotBefore(head.Now + consent.Time(rebuildPace))
+		}
+		return nil, false, err
 	}
 	if _, err := g.Retrieval.Sweep(ctx, o.Tenant); err != nil {
 		return nil, false, err

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -25,6 +26,7 @@ import (
 	"github.com/assent-gateway/assent/internal/seal"
 	"github.com/assent-gateway/assent/internal/sealedfile"
 	"github.com/assent-gateway/assent/internal/translog"
+	"github.com/assent-gateway/assent/internal/weaviate"
 	"github.com/assent-gateway/assent/retrieval"
 	"github.com/assent-gateway/assent/training"
 )
@@ -541,4 +543,88 @@ func (g *Gateway) CursorOf(ctx context.Context, sink string) (consent.Position, 
 func (g *Gateway) Names(ctx context.Context, ref seal.Ref) (bool, error) {
 	named, err := g.namedKeys(ctx)
 	return err == nil && named(ref), err
+}
+
+// RecreateInWeaviate returns what makes a collection's class there again, and
+// forgets it.
+func (g *Gateway) RecreateInWeaviate(t testing.TB, name string) func() {
+	t.Helper()
+	c, err := g.Retrieval.Collection(context.Background(), retrieval.Caller{Tenant: DefaultTenant}, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		t.Helper()
+		other, err := weaviate.Open(context.Background(), g.db, *g.cfg.Weaviate)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Close()
+		other.Connect(g.Retrieval, g.Ledger)
+		k, _ := g.vault.CatalogueKeys(DefaultTenant)
+		shape := retrieval.Shape{Dimensions: c.Embedder.Dimensions, Tenant: DefaultTenant, Key: seal.Derive(k.Catalogue, "assent index outside", binary.BigEndian.AppendUint64(nil, uint64(c.ID)))}
+		if err := other.Create(context.Background(), c.ID, shape); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// VectorsOf are the vectors of what lives in a collection, as they lie in
+// Weaviate's files.
+func (g *Gateway) VectorsOf(t testing.TB, name string) map[string]bool {
+	t.Helper()
+	ctx, out := context.Background(), map[string]bool{}
+	c, err := g.Retrieval.Collection(ctx, retrieval.Caller{Tenant: DefaultTenant}, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = g.Retrieval.EachKnown(ctx, c.ID, func(ps []retrieval.IndexPassage) error {
+		for i := range ps {
+			var v []byte
+			for _, x := range ps[i].Vector {
+				v = binary.LittleEndian.AppendUint32(v, math.Float32bits(x))
+			}
+			out[string(v)] = true
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// FormsInWeaviate are the ids, tokens and vectors of what a person has in a
+// collection, as they lie in Weaviate's files.
+func (g *Gateway) FormsInWeaviate(t testing.TB, name string, who consent.Subject) (out [][]byte) {
+	t.Helper()
+	ctx := context.Background()
+	c, err := g.Retrieval.Collection(ctx, retrieval.Caller{Tenant: DefaultTenant}, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	num, err := g.Ledger.Find(ctx, DefaultTenant, who)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var refs []retrieval.PassageRef
+	err = g.Retrieval.EachKnown(ctx, c.ID, func(ps []retrieval.IndexPassage) error {
+		for _, p := range ps {
+			if !slices.Contains(p.Owners, num) {
+				continue
+			}
+			refs = append(refs, p.Head.Ref)
+			var v []byte
+			for _, x := range p.Vector {
+				v = binary.LittleEndian.AppendUint32(v, math.Float32bits(x))
+			}
+			out = append(out, v)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids, tokens := g.index.index.Forms(c.ID, refs, num)
+	return slices.Concat(out, ids, tokens)
 }

@@ -96,7 +96,13 @@ type Config struct {
 	KMS              vault.KMS         // nil: the epoch key rests in the vault
 	KMSKey           string            // the KMS's key that wraps new epoch keys
 	Weaviate         *weaviate.Options // nil: the embedded index
-	Log              *slog.Logger
+	// WeaviateRebuild is how often Weaviate's classes are made anew at most, when
+	// erasures wait for that; 0: never, and erasures in Weaviate end with absence.
+	WeaviateRebuild time.Duration
+	// WeaviateData are the directories of its servers' files, where this gateway
+	// can read them.
+	WeaviateData []string
+	Log          *slog.Logger
 	// Embedders is the embedder in use; nil: the local one.
 	Embedders retrieval.Embedders
 	// Kafka and AMQP are brokers that events come in and go out by; nil: none.
@@ -135,6 +141,8 @@ type Config struct {
 	RedactPatience time.Duration
 	// ErasuresByHand leaves erasures to whoever calls Erasure.Carry.
 	ErasuresByHand bool
+	// RebuildsByHand leaves rebuilds to whoever calls Retrieval.Rebuild.
+	RebuildsByHand bool
 
 	quiet bool // nothing runs beside, and nothing is signed: for a drill
 }
@@ -667,7 +675,12 @@ func (g *Gateway) Handler() http.Handler {
 
 func (g *Gateway) deps() httpapi.Deps {
 	metrics, observer := g.watchHTTP()
+	var rebuild func(context.Context, consent.TenantID) error
+	if g.index != nil {
+		rebuild = g.StartRebuild
+	}
 	return httpapi.Deps{
+		Rebuild: rebuild,
 		Metrics: metrics, Observer: observer, RateLimit: g.cfg.RateLimit,
 		Ledger: g.Ledger, Retrieval: g.Retrieval, Credentials: g.Credentials, Erasure: g.Erasure, Events: g.Events, Processors: g.Processors, Stopping: g.stopping,
 		Training: g.Training, Tenants: g, Enter: g.Enter, Tree: g.Tree, PublicLog: g.cfg.TransparencyLog.Public, Ready: g.Ready, Alarms: g.Alarms, Log: g.cfg.Log,
@@ -689,7 +702,7 @@ func Sentinels() []error {
 		postgres.ErrClosed, postgres.ErrUnreachable, postgres.ErrRefused, postgres.ErrNotPrimary, postgres.ErrNotDurable,
 		postgres.ErrLogsParameters, postgres.ErrUnreplicated, postgres.ErrBusy, postgres.ErrFull, postgres.ErrCorrupt,
 		postgres.ErrSchema, postgres.ErrOther, pgvault.ErrDamaged,
-		retrieval.ErrConflict, retrieval.ErrEmbedder, retrieval.ErrIndex,
+		retrieval.ErrConflict, retrieval.ErrEmbedder, retrieval.ErrIndex, retrieval.ErrNoRebuild,
 		weaviate.ErrSchema, weaviate.ErrOpen, weaviate.ErrAutoSchema,
 		training.ErrFull, training.ErrDamaged, sealedfile.ErrDisk,
 		webhook.ErrUnreachable, webhook.ErrRefused, events.ErrUnavailable,

@@ -22,6 +22,8 @@ type outside struct {
 	index *weaviate.Index
 	rows  retrieval.Outside
 
+	rebuild chan struct{} // wakes who goes on with rebuilds
+
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 }
@@ -39,7 +41,7 @@ func (g *Gateway) openIndex(ctx context.Context) (x retrieval.Index, connect fun
 	if err != nil {
 		return nil, nil, err
 	}
-	g.index = &outside{index: out, rows: g.db}
+	g.index = &outside{index: out, rows: g.db, rebuild: make(chan struct{}, 1)}
 	g.feed = nil // it is shared: nothing is to be followed
 	return out, func(s *retrieval.Service) { out.Connect(s, g.Ledger) }, nil
 }
@@ -70,6 +72,9 @@ func (o *outside) run(g *Gateway) {
 		o.done.Go(func() { _ = o.index.Run(ctx) })
 	}
 	o.done.Go(func() { g.keepClean(ctx) })
+	if !g.cfg.RebuildsByHand {
+		o.done.Go(func() { g.keepRebuilding(ctx) })
+	}
 }
 
 // keepClean pays debts.

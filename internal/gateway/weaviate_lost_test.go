@@ -83,18 +83,28 @@ func TestALostWeaviateIsFilledAgain(t *testing.T) {
 	}
 }
 
-func dropClasses(t *testing.T, url string) {
+// classesIn are the classes of a server.
+func classesIn(t testing.TB, url string) (names []string) {
 	t.Helper()
 	resp, err := http.Get(url + "/v1/schema")
 	must(t, err)
 	defer resp.Body.Close()
 	var schema struct{ Classes []struct{ Class string } }
 	must(t, json.NewDecoder(resp.Body).Decode(&schema))
-	if len(schema.Classes) == 0 {
+	for _, c := range schema.Classes {
+		names = append(names, c.Class)
+	}
+	return names
+}
+
+func dropClasses(t *testing.T, url string) {
+	t.Helper()
+	classes := classesIn(t, url)
+	if len(classes) == 0 {
 		t.Fatal("there is nothing to lose")
 	}
-	for _, c := range schema.Classes {
-		req, err := http.NewRequest("DELETE", url+"/v1/schema/"+c.Class, nil)
+	for _, class := range classes {
+		req, err := http.NewRequest("DELETE", url+"/v1/schema/"+class, nil)
 		must(t, err)
 		gone, err := http.DefaultClient.Do(req)
 		must(t, err)

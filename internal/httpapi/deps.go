@@ -32,6 +32,9 @@ type Deps struct {
 	Tree  *translog.Log
 	// PublicLog lets everybody read the log of every tenant.
 	PublicLog bool
+	// Rebuild begins a rebuild of what an index outside has of a tenant; nil: it
+	// has nothing.
+	Rebuild func(context.Context, consent.TenantID) error
 	// Ready says whether the gateway may serve, and why not.
 	Ready func(context.Context) error
 	// Alarms name, in words of a closed list, what is wrong though the gateway may

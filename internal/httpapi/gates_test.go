@@ -85,6 +85,8 @@ func TestEveryRouteThatReturnsTextPassesBothGates(t *testing.T) {
 		"POST /v1/keys":                           noText,
 		"GET /v1/keys":                            noText,
 		"DELETE /v1/keys/:id":                     noText,
+		"POST /v1/rebuilds":                       noText,
+		"GET /v1/rebuilds":                        noText,
 		"PUT /v1/collections/:c":                  noText,
 		"GET /v1/collections":                     noText,
 		"GET /v1/collections/:c":                  noText,

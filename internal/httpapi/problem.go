@@ -65,6 +65,7 @@ var table = []struct {
 	{retrieval.ErrForbidden, errScope},
 	{retrieval.ErrKeyGone, errNoRoute},
 	{retrieval.ErrModeUnavailable, newProblem(http.StatusBadRequest, "mode_unavailable", "The collection cannot be searched in that mode")},
+	{retrieval.ErrNoRebuild, newProblem(http.StatusConflict, "no_rebuild", "The index is this gateway's own, and is never rebuilt")},
 	{retrieval.ErrEmbedderMismatch, newProblem(http.StatusConflict, "embedder_mismatch", "The collection was built with another embedder")},
 	{retrieval.ErrEmbedder, errDependency},
 	{retrieval.ErrPosition, newProblem(http.StatusConflict, "position_not_reached", "The position asked for was not reached in time")},

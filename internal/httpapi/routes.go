@@ -132,6 +132,9 @@ func (a *api) routes() []route {
 		{post, "/v1/erasures/:id/cancel", erase, nil, (*call).cancelErasure},
 		{post, "/v1/erasures/:id/decide", erase, nil, (*call).decideErasure},
 
+		{post, "/v1/rebuilds", admin, nil, (*call).startRebuild},
+		{get, "/v1/rebuilds", admin, nil, (*call).listRebuilds},
+
 		{get, "/log/:tenant/checkpoint", readers, nil, (*call).logCheckpoint},
 		{get, "/log/:tenant/tile/*path", readers, nil, (*call).logTile},
 		{get, "/v1/log/key", holders, nil, (*call).logKey},

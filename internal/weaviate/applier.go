@@ -66,7 +66,7 @@ func (x *Index) Run(ctx context.Context) error {
 		case <-x.applier.woken:
 		}
 		for _, t := range x.tenants() {
-			if _, err := x.ApplyVerdicts(ctx, t); err != nil && !errors.Is(err, errQuiet) && ctx.Err() == nil {
+			if _, err := x.ApplyVerdicts(ctx, t); err != nil && !errors.Is(err, errQuiet) && !errors.Is(err, errMoved) && ctx.Err() == nil {
 				x.log.Warn("permissions outside lag behind: searches are slower, not wrong")
 			}
 		}
@@ -120,8 +120,11 @@ func (x *Index) ApplyVerdicts(ctx context.Context, t consent.TenantID) (written 
 	}
 	r.purposes = purposes
 	for _, c := range x.of(t) {
-		if err := r.settleNew(ctx, c); err != nil {
-			return r.written, err
+		r.c = c
+		for _, in := range c.all() {
+			if err := r.settleNew(ctx, c, in); err != nil {
+				return r.written, err
+			}
 		}
 		if err := r.settleChanged(ctx, c); err != nil {
 			return r.written, err
@@ -136,6 +139,7 @@ type applyRound struct {
 	purposes []string
 	until    time.Time // writes begin before
 	written  int
+	c        *collection // that is worked on
 }
 
 func (r *applyRound) elect(ctx context.Context) (bool, error) {
@@ -170,7 +174,10 @@ func (r *applyRound) renew(ctx context.Context) error {
 	if err == nil && !elected {
 		err = errLease
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return r.unmoved(ctx)
 }
 
 // verdicts asks the ledger anew and returns everyone's verdict for each purpose.

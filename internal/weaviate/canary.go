@@ -9,23 +9,24 @@ import (
 	"github.com/assent-gateway/assent/retrieval"
 )
 
-// The canary of a collection (retrieval.Shape) is an object like any other, with
+// The canary of a collection (retrieval.Shape) is an object like any other in each
+// of its generations, with
 // a mark of its own as its permission. Searches leave it out by that property:
 // where they name what they take, it is not among it, and where they send no list
 // of people, it is ruled out by name. A store that returns it all the same does
 // not keep to the filter.
 
-// perch puts the canary in where it is not there.
-func (c *collection) perch(ctx context.Context, s *server) error {
+// perch puts the canary into a generation where it is not there.
+func (c *collection) perch(ctx context.Context, s *server, in names) error {
 	p := c.shape.Canary
 	if p == nil {
 		return nil
 	}
-	there, err := s.search(ctx, ask{class: c.names.class, filter: equal("_id", c.names.object(p.Head.Ref)), limit: 1})
+	there, err := s.search(ctx, ask{class: in.class, filter: equal("_id", in.object(p.Head.Ref)), limit: 1})
 	if err != nil || len(there) > 0 {
 		return err
 	}
-	return s.insert(ctx, c, []retrieval.IndexPassage{*p})
+	return s.insert(ctx, c, in, []retrieval.IndexPassage{*p})
 }
 
 func (c *collection) isCanary(ref retrieval.PassageRef) bool {
@@ -41,10 +42,10 @@ func (c *collection) unlisted() *pb.Filters {
 }
 
 // withoutCanary takes the canary out of what a walk over all objects met.
-func (c *collection) withoutCanary(hits []hit) []hit {
+func (c *collection) withoutCanary(in names, hits []hit) []hit {
 	if c.shape.Canary == nil {
 		return hits
 	}
-	id := c.names.object(c.shape.Canary.Head.Ref)
+	id := in.object(c.shape.Canary.Head.Ref)
 	return slices.DeleteFunc(slices.Clone(hits), func(h hit) bool { return h.id == id })
 }

@@ -32,7 +32,7 @@ func opened(t *testing.T, s *testweaviate.Server, shape retrieval.Shape) (*weavi
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { x.Close() })
-	x.Connect(corpus, ledger)
+	x.Connect(source{corpus, seal.NewKey()}, ledger)
 	if shape.Dimensions == 0 {
 		shape.Dimensions = 4
 	}

@@ -239,6 +239,21 @@ func (s *server) blockMax(ctx context.Context, name string) (bool, error) {
 	return class.InvertedIndexConfig.UsingBlockMaxWAND, nil
 }
 
+// classes lists all classes of the server, of whoever.
+func (s *server) classes(ctx context.Context) ([]*models.Class, error) {
+	const doing = "list classes"
+	call, cancel := s.call(ctx, s.timeout)
+	defer cancel()
+	dump, err := s.rest.Schema().Getter().Do(call)
+	if err != nil {
+		return nil, failed(ctx, doing, err)
+	}
+	if dump == nil {
+		return nil, faultOf(doing)
+	}
+	return dump.Classes, nil
+}
+
 func (s *server) createClass(ctx context.Context, c *models.Class) error {
 	ctx, cancel := s.call(ctx, s.write)
 	defer cancel()

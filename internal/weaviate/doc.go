@@ -3,7 +3,7 @@
 //
 // # What rests there
 //
-// One class per collection, named by a keyed MAC. An object is a passage: its
+// One class per collection, named by a keyed MAC; while it is rebuilt, two. An object is a passage: its
 // vector; an id that is a keyed permutation of the version's random number and
 // the passage's, so that it tells nothing and is never used again; keyed tokens
 // of its document, owners and mentioned people, of who may see it, all of them
@@ -56,7 +56,8 @@
 //
 // Apply is not atomic in the store: a new version is there before its row is
 // live, an old one after. The catalogue decides which one is visible. Deleted
-// objects leave Weaviate's files when it compacts them: the level is "absent".
+// objects leave Weaviate's files when it compacts them: the level is "absent",
+// unless the class is made anew and the old one dropped (rebuild.go).
 // Keyword mode ranks by Weaviate's statistics, over all passages of the
 // collection; where its keyword index is BlockMax, answers never claim to be
 // whole (collection.rewrites).

@@ -46,13 +46,14 @@ func (x *Index) Marked(ctx context.Context, c retrieval.CollectionID, mark strin
 }
 
 func (x *Index) LateInsert(ctx context.Context, c retrieval.CollectionID, ps ...retrieval.IndexPassage) error {
-	return x.server.insert(ctx, x.collection(c), ps)
+	k := x.collection(c)
+	return x.server.insert(ctx, k, k.names, ps)
 }
 
 // Check looks at a collection's class as Create does.
 func (x *Index) Check(ctx context.Context, c retrieval.CollectionID) error {
 	k := x.collection(c)
-	return k.ensure(ctx, x.server)
+	return x.ensure(ctx, k, k.names)
 }
 
 // Filter is what a search under a permit asks the store for.
@@ -80,3 +81,21 @@ func (x *Index) Permission(c retrieval.CollectionID, purpose string) string {
 
 func OwnerList(tokens []string) *pb.Filters    { return oneOf(propOwners, tokens...) }
 func NotOwnerList(tokens []string) *pb.Filters { return not(oneOf(propOwners, tokens...)) }
+
+// Everywhere is how many objects each generation lists under a mark: new, canary,
+// or that of a purpose.
+func (x *Index) Everywhere(ctx context.Context, c retrieval.CollectionID, of string) (out []int, err error) {
+	k := x.collection(c)
+	for _, in := range k.all() {
+		mark := of
+		if mark != markNew && mark != markCanary {
+			mark = in.permission(of, k.shape.Rule)
+		}
+		hits, err := x.server.search(ctx, ask{class: in.class, filter: equal(propOK, mark), limit: most})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, len(hits))
+	}
+	return out, nil
+}

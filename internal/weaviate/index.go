@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/internal/seal"
 	"github.com/assent-gateway/assent/retrieval"
 )
 
@@ -57,6 +58,10 @@ type Source interface {
 	// Refresh makes the index know a tenant's collections as they are now: one
 	// that another gateway dropped has no class to work in.
 	Refresh(ctx context.Context, t consent.TenantID) error
+	// EachLive is as EachKnown, with no transaction open between two calls of f.
+	EachLive(ctx context.Context, c retrieval.CollectionID, f func([]retrieval.IndexPassage) error) error
+	// IndexHome is the key that marks a tenant's classes as its own.
+	IndexHome(t consent.TenantID) (seal.Key, error)
 }
 
 // Ledger is what the applier asks: consent.Ledger.
@@ -80,6 +85,8 @@ type Index struct {
 	minds       map[consent.TenantID]*mind
 	books       map[bookKey]*book
 
+	making map[string]int // classes that are being made
+
 	dropped [reasons]atomic.Int64
 	applier applier
 }
@@ -90,10 +97,12 @@ var _ retrieval.Index = (*Index)(nil)
 type collection struct {
 	id    retrieval.CollectionID
 	shape retrieval.Shape
-	names names
-	// rewrites: the store's keyword index (BlockMax) takes a text out and puts it
-	// back whenever another property changes, and then loses some: measured with
-	// 1.35.2. Others (USE_INVERTED_SEARCHABLE=false) leave it alone.
+	names names   // of the generation that searches ask
+	also  []names // of those that changes go to as well
+	// rewrites: the store's keyword index (BlockMax) of the generation that
+	// searches ask takes a text out and puts it back whenever another property
+	// changes, and then loses some: measured with 1.35.2. Others
+	// (USE_INVERTED_SEARCHABLE=false) leave it alone.
 	rewrites bool
 
 	mu       sync.Mutex
@@ -122,7 +131,7 @@ func Open(ctx context.Context, outside retrieval.Outside, o Options) (*Index, er
 	}
 	return &Index{
 		server: s, outside: outside, log: o.Log, begin: o.Begin, count: o.Dropped, collections: map[retrieval.CollectionID]*collection{},
-		minds: map[consent.TenantID]*mind{}, books: map[bookKey]*book{}, applier: newApplier(),
+		minds: map[consent.TenantID]*mind{}, books: map[bookKey]*book{}, making: map[string]int{}, applier: newApplier(),
 	}, nil
 }
 
@@ -156,19 +165,23 @@ func (x *Index) of(t consent.TenantID) []*collection {
 
 // Create implements retrieval.Index.
 func (x *Index) Create(ctx context.Context, id retrieval.CollectionID, s retrieval.Shape) error {
-	c := &collection{id: id, shape: s, names: newNames(s.Key), overlays: map[overlayKey]*overlay{}}
-	if err := c.ensure(ctx, x.server); err != nil {
-		return err
-	}
-	if err := c.perch(ctx, x.server); err != nil {
-		return err
+	c := newCollection(id, s)
+	defer x.make(c)()
+	for _, n := range c.all() {
+		if err := x.ensure(ctx, c, n); err != nil {
+			return err
+		}
+		if err := c.perch(ctx, x.server, n); err != nil {
+			return err
+		}
 	}
 	if s.Keyword && c.rewrites {
 		x.log.Warn("keyword answers of this Weaviate may lack texts and say so: set USE_INVERTED_SEARCHABLE there to false before collections with keywords are made")
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if old := x.collections[id]; old == nil || !old.like(s) { // what is worked out of one that stays as it is, stays
+	old := x.collections[id]
+	if old == nil || !old.like(s) && old.shape.Generations.Change <= s.Generations.Change { // what is worked out of one that stays as it is, stays
 		x.collections[id] = c
 	}
 	return nil
@@ -178,7 +191,7 @@ func (x *Index) Create(ctx context.Context, id retrieval.CollectionID, s retriev
 func (c *collection) like(s retrieval.Shape) bool {
 	o := c.shape
 	return o.Dimensions == s.Dimensions && o.Tenant == s.Tenant && o.Rule == s.Rule && slices.Equal(o.Filterable, s.Filterable) &&
-		o.Keyword == s.Keyword && o.Key == s.Key && (o.Canary == nil) == (s.Canary == nil) &&
+		o.Keyword == s.Keyword && o.Key == s.Key && o.Generations.Change == s.Generations.Change && (o.Canary == nil) == (s.Canary == nil) &&
 		(o.Canary == nil || o.Canary.Head.Ref == s.Canary.Head.Ref)
 }
 
@@ -189,8 +202,10 @@ func (x *Index) Drop(ctx context.Context, id retrieval.CollectionID) error {
 		return nil
 	}
 	// Known until it is gone: what is asked to leave an unknown one counts as gone.
-	if err := x.server.deleteClass(ctx, c.names.class); err != nil {
-		return err
+	for _, n := range c.everything() {
+		if err := x.server.deleteClass(ctx, n.class); err != nil {
+			return err
+		}
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -217,7 +232,7 @@ func (x *Index) Apply(ctx context.Context, id retrieval.CollectionID, ch retriev
 	if len(ch.Add) == 0 {
 		return nil
 	}
-	if err := x.server.insert(ctx, c, ch.Add); err != nil {
+	if err := x.insert(ctx, c, ch.Add); err != nil {
 		return err
 	}
 	x.applier.wake()
@@ -230,12 +245,14 @@ const removeAtOnce = 200
 func (x *Index) remove(ctx context.Context, c *collection, nums []retrieval.DocNum) error {
 	for len(nums) > 0 {
 		n := min(len(nums), removeAtOnce)
-		docs := make([]string, n)
-		for i, num := range nums[:n] {
-			docs[i] = c.names.doc(num)
-		}
-		if err := x.server.remove(ctx, c.names.class, oneOf(propDoc, docs...)); err != nil {
-			return err
+		for _, in := range c.all() {
+			docs := make([]string, n)
+			for i, num := range nums[:n] {
+				docs[i] = in.doc(num)
+			}
+			if err := x.server.remove(ctx, in.class, oneOf(propDoc, docs...)); err != nil {
+				return err
+			}
 		}
 		nums = nums[n:]
 	}

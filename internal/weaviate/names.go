@@ -20,7 +20,11 @@ type names struct {
 	block cipher.Block
 }
 
-func newNames(key seal.Key) names {
+// newNames are those of one generation: nothing is called the same in two.
+func newNames(key seal.Key, generation uint64) names {
+	if generation != 0 {
+		key = seal.Derive(key, "assent generation", number(int64(generation)))
+	}
 	k := seal.Derive(key, "assent object ids")
 	block, err := aes.NewCipher(k[:])
 	if err != nil {

@@ -43,53 +43,65 @@ func (x *Index) Probe(ctx context.Context, id retrieval.CollectionID, w Wanted) 
 	for _, num := range w.Docs {
 		wanted[num] = true
 	}
+	for _, in := range c.all() {
+		if err := x.probe(ctx, c, in, w, wanted, &t); err != nil {
+			return t, err
+		}
+	}
+	return t, nil
+}
+
+// probe looks in one generation.
+func (x *Index) probe(ctx context.Context, c *collection, in names, w Wanted, wanted map[retrieval.DocNum]bool, t *Traces) error {
 	for part := range slices.Chunk(w.Docs, probeDocs) {
 		tokens := make([]string, len(part))
 		for i, num := range part {
-			tokens[i] = c.names.doc(num)
+			tokens[i] = in.doc(num)
 		}
-		hits, err := x.server.search(ctx, ask{class: c.names.class, filter: oneOf(propDoc, tokens...), limit: probeAtOnce})
+		hits, err := x.server.search(ctx, ask{class: in.class, filter: oneOf(propDoc, tokens...), limit: probeAtOnce})
 		if err != nil {
-			return t, err
+			return err
 		}
 		t.Documents += len(hits)
 	}
 	for _, v := range w.Vectors {
-		hits, err := x.server.search(ctx, ask{class: c.names.class, vector: v, limit: probeNearest})
+		hits, err := x.server.search(ctx, ask{class: in.class, vector: v, limit: probeNearest})
 		if err != nil {
-			return t, err
+			return err
 		}
 		for _, h := range hits {
-			if ref, ok := c.names.ref(h.id); ok && wanted[ref.Doc] {
+			if ref, ok := in.ref(h.id); ok && wanted[ref.Doc] {
 				t.Nearest++
 			}
 		}
 	}
-	if w.Person != 0 {
-		t.Strays, err = x.strayOf(ctx, c, w.Person)
+	if w.Person == 0 {
+		return nil
 	}
-	return t, err
+	strays, err := x.strayOf(ctx, c, in, w.Person)
+	t.Strays += strays
+	return err
 }
 
 // strayOf counts objects of a person that no row accounts for: what arrived
 // late, or was brought back. Where a person has more objects than one answer
 // holds, the whole collection is walked, and whosever they are count.
-func (x *Index) strayOf(ctx context.Context, c *collection, who consent.SubjectNum) (strays int, err error) {
+func (x *Index) strayOf(ctx context.Context, c *collection, in names, who consent.SubjectNum) (strays int, err error) {
 	for _, prop := range []string{propOwners, propMentions} {
-		hits, err := x.server.search(ctx, ask{class: c.names.class, filter: oneOf(prop, c.names.person(who)), limit: probeAtOnce})
+		hits, err := x.server.search(ctx, ask{class: in.class, filter: oneOf(prop, in.person(who)), limit: probeAtOnce})
 		if err != nil {
 			return strays, err
 		}
 		if len(hits) == probeAtOnce {
 			strays = 0
-			err := x.walk(ctx, c, func(hits []hit) error {
-				n, err := x.unaccounted(ctx, c, hits)
+			err := x.walk(ctx, c, in, func(hits []hit) error {
+				n, err := x.unaccounted(ctx, c, in, hits)
 				strays += n
 				return err
 			})
 			return strays, err
 		}
-		n, err := x.unaccounted(ctx, c, hits)
+		n, err := x.unaccounted(ctx, c, in, hits)
 		if err != nil {
 			return strays, err
 		}
@@ -99,10 +111,10 @@ func (x *Index) strayOf(ctx context.Context, c *collection, who consent.SubjectN
 }
 
 // unaccounted counts objects that are of no version that lives or is reserved.
-func (x *Index) unaccounted(ctx context.Context, c *collection, hits []hit) (n int, err error) {
+func (x *Index) unaccounted(ctx context.Context, c *collection, in names, hits []hit) (n int, err error) {
 	of := map[retrieval.DocNum]int{}
 	for _, h := range hits {
-		if ref, ok := c.names.ref(h.id); ok {
+		if ref, ok := in.ref(h.id); ok {
 			of[ref.Doc]++
 		} else {
 			n++ // of no version of ours

@@ -35,7 +35,7 @@ func (x *Index) Refill(ctx context.Context, id retrieval.CollectionID, passages 
 	}
 	err = x.source.EachKnown(ctx, id, func(ps []retrieval.IndexPassage) error {
 		ps = slices.DeleteFunc(ps, func(p retrieval.IndexPassage) bool { return p.Vector == nil })
-		return x.server.insert(ctx, c, ps)
+		return x.server.insert(ctx, c, c.names, ps)
 	})
 	x.applier.wake()
 	return lacked, err
@@ -53,7 +53,7 @@ func (x *Index) lacking(ctx context.Context, c *collection) (n int, err error) {
 		}
 		return nil
 	}
-	if err := x.walk(ctx, c, note); err != nil {
+	if err := x.walk(ctx, c, c.names, note); err != nil {
 		return 0, err
 	}
 	var suspects []retrieval.PassageRef

@@ -72,6 +72,7 @@ func TestAnOpenServerIsRefusedOffLoopback(t *testing.T) {
 	open := func(o weaviate.Options) error {
 		x, err := weaviate.Open(t.Context(), rows{db, &storetest.Corpus{}}, o)
 		if err == nil {
+			x.Connect(source{&storetest.Corpus{}, seal.NewKey()}, nil)
 			err = x.Create(t.Context(), books, retrieval.Shape{Dimensions: 4, Tenant: testledger.Tenant, Key: seal.NewKey()})
 			if err == nil {
 				err = x.Apply(t.Context(), books, retrieval.Change{Add: version(1, 1, 1)}) // gRPC carries the key, too

@@ -47,10 +47,10 @@ func property(name, kind, tokenization string) *models.Property {
 	return p
 }
 
-// class is the schema that a collection's objects need.
-func (c *collection) classOf() *models.Class {
+// classOf is the schema that a collection's objects need.
+func (c *collection) classOf(n names, home string) *models.Class {
 	class := &models.Class{
-		Class: c.names.class, Vectorizer: "none", VectorIndexType: "hnsw",
+		Class: n.class, Description: home, Vectorizer: "none", VectorIndexType: "hnsw",
 		VectorIndexConfig: map[string]any{
 			"distance": "cosine", "ef": efSearch, "efConstruction": efConstruction, "maxConnections": maxConnections,
 			"flatSearchCutoff": flatCutoff, "filterStrategy": "acorn",
@@ -71,9 +71,13 @@ func (c *collection) classOf() *models.Class {
 	return class
 }
 
-// ensure makes the collection's class, or checks the one that is there.
-func (c *collection) ensure(ctx context.Context, s *server) error {
-	want := c.classOf()
+// ensure makes a generation's class, or checks the one that is there.
+func (x *Index) ensure(ctx context.Context, c *collection, n names) error {
+	home, err := x.home(c.shape.Tenant, n.class)
+	if err != nil {
+		return err
+	}
+	s, want := x.server, c.classOf(n, home)
 	got, err := s.class(ctx, want.Class)
 	if err != nil {
 		return err
@@ -90,7 +94,7 @@ func (c *collection) ensure(ctx context.Context, s *server) error {
 	if why := distrust(got, want); why != "" {
 		return fmt.Errorf("%w: %s", ErrSchema, why)
 	}
-	if c.shape.Keyword {
+	if c.shape.Keyword && n.class == c.names.class {
 		c.rewrites, err = s.blockMax(ctx, want.Class)
 	}
 	return err

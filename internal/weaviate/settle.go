@@ -12,18 +12,18 @@ import (
 	"github.com/assent-gateway/assent/retrieval"
 )
 
-// settleNew judges objects that no round has seen: their people's beliefs are
-// opened, as for every change, and the objects get what follows. It leaves those
-// of people who are to be settled anyhow to settleChanged.
-func (r *applyRound) settleNew(ctx context.Context, c *collection) error {
+// settleNew judges objects of one generation that no round has seen: their
+// people's beliefs are opened, as for every change, and the objects get what
+// follows. It leaves those of people who are to be settled anyhow to settleChanged.
+func (r *applyRound) settleNew(ctx context.Context, c *collection, in names) error {
 	for {
-		hits, err := r.x.server.search(ctx, ask{class: c.names.class, filter: equal(propOK, markNew), limit: most})
+		hits, err := r.x.server.search(ctx, ask{class: in.class, filter: equal(propOK, markNew), limit: most})
 		if err != nil {
 			return err
 		}
 		refs := make([]retrieval.PassageRef, 0, len(hits))
 		for _, h := range hits {
-			if ref, ok := c.names.ref(h.id); ok {
+			if ref, ok := in.ref(h.id); ok {
 				refs = append(refs, ref)
 			}
 		}
@@ -34,7 +34,7 @@ func (r *applyRound) settleNew(ctx context.Context, c *collection) error {
 				return err
 			}
 			known = slices.DeleteFunc(known, func(p retrieval.IndexPassage) bool { return p.Vector == nil }) // not live, or not yet
-			if err := r.meet(ctx, c, known); err != nil {
+			if err := r.meet(ctx, c, known, in); err != nil {
 				return err
 			}
 		}
@@ -44,10 +44,11 @@ func (r *applyRound) settleNew(ctx context.Context, c *collection) error {
 	}
 }
 
-// meet settles new passages: those of people of whom nothing is believed yet, or
-// what the ledger says. What it leaves open, when a verdict changes meanwhile or
-// it fails, settleChanged settles.
-func (r *applyRound) meet(ctx context.Context, c *collection, ps []retrieval.IndexPassage) error {
+// meet settles new passages of one generation: those of people of whom nothing is
+// believed yet, or what the ledger says. So whatever else they have, there and in
+// the other generations, is new or reflects the same. What it leaves open, when a
+// verdict changes meanwhile or it fails, settleChanged settles.
+func (r *applyRound) meet(ctx context.Context, c *collection, ps []retrieval.IndexPassage, in names) error {
 	before, err := r.believed(ctx, c, peopleOf(ps))
 	if err != nil {
 		return err
@@ -71,7 +72,7 @@ func (r *applyRound) meet(ctx context.Context, c *collection, ps []retrieval.Ind
 	who = slices.DeleteFunc(who, func(num consent.SubjectNum) bool { return !stands(num) })
 	profiles := r.profiles(books, c.shape.Rule, who)
 	met := func(num consent.SubjectNum) bool { _, ok := profiles[num]; return ok }
-	if err := r.apply(ctx, c, ofAll(ps, met), profiles, nil); err != nil {
+	if err := r.apply(ctx, c, ofAll(ps, met), profiles, nil, in); err != nil {
 		return err
 	}
 	return r.believe(ctx, settled(c, who, profiles))
@@ -164,6 +165,9 @@ func (r *applyRound) settleChanged(ctx context.Context, c *collection) error {
 			return nil
 		}
 		for part := range slices.Chunk(who, peopleAtOnce) {
+			if !r.x.knowsAll(c) {
+				return errMoved
+			}
 			if err := r.settle(ctx, c, part); err != nil {
 				return err
 			}
@@ -229,7 +233,7 @@ func (r *applyRound) settle(ctx context.Context, c *collection, who []consent.Su
 			break
 		}
 		after = rows[len(rows)-1].Num
-		if err := r.apply(ctx, c, passagesOf(rows), profiles, doubtful); err != nil {
+		if err := r.apply(ctx, c, passagesOf(rows), profiles, doubtful, c.all()...); err != nil {
 			return err
 		}
 	}
@@ -249,7 +253,7 @@ func passagesOf(rows []retrieval.DocRow) []retrieval.IndexPassage {
 	return out
 }
 
-// apply writes the property of passages, as it follows from the profiles given
+// apply writes the property of passages into generations, as it follows from the profiles given
 // and from what is believed of everyone else. One with a person of whom nothing
 // is believed is new, and waits for settleNew; so does, with people outside
 // profiles whose belief is open, one that their own settlement comes to.
@@ -258,7 +262,7 @@ func passagesOf(rows []retrieval.DocRow) []retrieval.IndexPassage {
 // earlier write may have been cut short (a Weaviate that was killed), or have
 // been carried out beside a later one. Then the object and the store's index of
 // it say different things, and a write of what the object says changes nothing.
-func (r *applyRound) apply(ctx context.Context, c *collection, ps []retrieval.IndexPassage, profiles map[consent.SubjectNum]belief, doubtful func(consent.SubjectNum) bool) error {
+func (r *applyRound) apply(ctx context.Context, c *collection, ps []retrieval.IndexPassage, profiles map[consent.SubjectNum]belief, doubtful func(consent.SubjectNum) bool, into ...names) error {
 	m, err := r.x.mind(ctx, r.t)
 	if err != nil {
 		return err
@@ -266,29 +270,33 @@ func (r *applyRound) apply(ctx context.Context, c *collection, ps []retrieval.In
 	var writes, before []markWrite
 	sure := func(who consent.SubjectNum) bool { return doubtful == nil || !doubtful(who) }
 	for i := range ps {
-		marks, ok := r.marks(c, m.in(c.id), &ps[i], profiles)
-		if !ok {
-			continue
-		}
-		writes = append(writes, markWrite{ps[i].Head.Ref, marks})
-		if len(ofAll(ps[i:i+1], sure)) == 0 {
-			before = append(before, markWrite{ps[i].Head.Ref, []string{markNew}})
+		twice := len(ofAll(ps[i:i+1], sure)) == 0
+		for _, in := range into {
+			marks, ok := r.marks(c, in, m.in(c.id), &ps[i], profiles)
+			if !ok {
+				break // for the same people everywhere
+			}
+			object := in.object(ps[i].Head.Ref)
+			writes = append(writes, markWrite{in.class, object, marks})
+			if twice {
+				before = append(before, markWrite{in.class, object, []string{markNew}})
+			}
 		}
 	}
 	m.mu.Unlock()
-	if err := r.write(ctx, c, before); err != nil {
+	if err := r.write(ctx, before); err != nil {
 		return err
 	}
-	return r.write(ctx, c, writes)
+	return r.write(ctx, writes)
 }
 
-// A markWrite is what a passage's property is to be.
+// A markWrite is what an object's property is to be.
 type markWrite struct {
-	ref   retrieval.PassageRef
-	marks []string
+	class, object string
+	marks         []string
 }
 
-func (r *applyRound) write(ctx context.Context, c *collection, writes []markWrite) error {
+func (r *applyRound) write(ctx context.Context, writes []markWrite) error {
 	for part := range slices.Chunk(writes, 16*marksAtOnce) {
 		if err := r.renew(ctx); err != nil {
 			return err
@@ -302,7 +310,7 @@ func (r *applyRound) write(ctx context.Context, c *collection, writes []markWrit
 				if !time.Now().Before(r.until.Add(2 * markPatience)) {
 					return errLease // the machine stood still
 				}
-				_, err := r.x.server.mark(context.WithoutCancel(ctx), c.names.class, c.names.object(w.ref), w.marks, markPatience)
+				_, err := r.x.server.mark(context.WithoutCancel(ctx), w.class, w.object, w.marks, markPatience)
 				return err
 			})
 		}
@@ -315,9 +323,9 @@ func (r *applyRound) write(ctx context.Context, c *collection, writes []markWrit
 	return nil
 }
 
-// marks is the property of a passage: a mark for each purpose that its people
-// permit by what is believed.
-func (r *applyRound) marks(c *collection, in *believed, p *retrieval.IndexPassage, profiles map[consent.SubjectNum]belief) ([]string, bool) {
+// marks is the property of a passage in a generation: a mark for each purpose
+// that its people permit by what is believed.
+func (r *applyRound) marks(c *collection, n names, in *believed, p *retrieval.IndexPassage, profiles map[consent.SubjectNum]belief) ([]string, bool) {
 	if !p.Head.Personal {
 		return []string{markAny}, true
 	}
@@ -345,7 +353,7 @@ func (r *applyRound) marks(c *collection, in *believed, p *retrieval.IndexPassag
 			return out
 		}
 		if c.shape.Rule.Permits(verdicts(p.Owners), verdicts(p.Mentions)) {
-			marks = append(marks, c.names.permission(purpose, c.shape.Rule))
+			marks = append(marks, n.permission(purpose, c.shape.Rule))
 		}
 	}
 	return marks, true

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/internal/seal"
 	"github.com/assent-gateway/assent/internal/sqlite"
 	"github.com/assent-gateway/assent/internal/storetest"
 	"github.com/assent-gateway/assent/internal/testledger"
@@ -51,6 +52,47 @@ func (r rows) DocsOf(ctx context.Context, _ consent.TenantID, c retrieval.Collec
 	return out[:min(limit, len(out))], err
 }
 
+// Held is what is live in the corpus, or reserved.
+func (r rows) Held(ctx context.Context, t consent.TenantID, nums []retrieval.DocNum) ([]retrieval.DocNum, error) {
+	held, err := r.DB.Held(ctx, t, nums)
+	if err != nil {
+		return nil, err
+	}
+	refs := make([]retrieval.PassageRef, len(nums))
+	for i, num := range nums {
+		refs[i].Doc = num
+	}
+	known, err := r.corpus.Known(ctx, 0, refs)
+	for i := range known {
+		if known[i].Vector != nil {
+			held = append(held, nums[i])
+		}
+	}
+	return held, err
+}
+
+// source is a corpus as what the gateway itself knows.
+type source struct {
+	*storetest.Corpus
+	home seal.Key
+}
+
+func (s source) EachLive(ctx context.Context, c retrieval.CollectionID, f func([]retrieval.IndexPassage) error) error {
+	var all [][]retrieval.IndexPassage // f asks the corpus, too
+	err := s.EachKnown(ctx, c, func(ps []retrieval.IndexPassage) error {
+		all = append(all, ps)
+		return nil
+	})
+	for _, ps := range all {
+		if err == nil {
+			err = f(ps)
+		}
+	}
+	return err
+}
+
+func (s source) IndexHome(consent.TenantID) (seal.Key, error) { return s.home, nil }
+
 // An applying index lets an applier do a round before some of the calls: its own,
 // or that of another gateway on the same database and store.
 type applying struct {
@@ -84,13 +126,14 @@ func adapter(t *testing.T, chance float64, gateways int) storetest.IndexAdapter 
 	return storetest.IndexAdapter{
 		Open: func(t *testing.T, corpus *storetest.Corpus, now func() time.Time) (retrieval.Index, *consent.Ledger, consent.TenantID) {
 			ledger, db := testledger.New(t, now)
+			home := seal.NewKey()
 			var xs []*weaviate.Index
 			for range gateways {
 				x, err := weaviate.Open(t.Context(), rows{db, corpus}, weaviate.Options{URL: shared.URL(), GRPC: shared.GRPC()})
 				if err != nil {
 					t.Fatal(err)
 				}
-				x.Connect(corpus, ledger)
+				x.Connect(source{corpus, home}, ledger)
 				t.Cleanup(func() { x.Close() })
 				xs = append(xs, x)
 			}

@@ -95,13 +95,13 @@ var quorum = pb.ConsistencyLevel_CONSISTENCY_LEVEL_QUORUM
 
 // insert puts passages in, all of them or it is an error: failures of single
 // objects stand in an answer that says that all is well.
-func (s *server) insert(ctx context.Context, c *collection, ps []retrieval.IndexPassage) error {
+func (s *server) insert(ctx context.Context, c *collection, in names, ps []retrieval.IndexPassage) error {
 	const doing = "insert objects"
 	for len(ps) > 0 {
 		n := min(len(ps), insertAtOnce)
 		req := &pb.BatchObjectsRequest{ConsistencyLevel: &quorum}
 		for i := range ps[:n] {
-			req.Objects = append(req.Objects, c.object(&ps[i]))
+			req.Objects = append(req.Objects, c.object(in, &ps[i]))
 		}
 		call, cancel := s.call(ctx, s.write)
 		reply, err := s.grpc.BatchObjects(call, req)
@@ -118,13 +118,13 @@ func (s *server) insert(ctx context.Context, c *collection, ps []retrieval.Index
 }
 
 // object is a passage as it rests outside.
-func (c *collection) object(p *retrieval.IndexPassage) *pb.BatchObject {
+func (c *collection) object(in names, p *retrieval.IndexPassage) *pb.BatchObject {
 	until := int64(forever)
 	if p.RetainUntil != 0 {
 		until = min(ceilMilli(p.RetainUntil), forever)
 	}
 	props := &pb.BatchObject_Properties{NonRefProperties: &structpb.Struct{Fields: map[string]*structpb.Value{
-		propDoc: structpb.NewStringValue(c.names.doc(p.Head.Ref.Doc)), propUntil: structpb.NewNumberValue(float64(until)),
+		propDoc: structpb.NewStringValue(in.doc(p.Head.Ref.Doc)), propUntil: structpb.NewNumberValue(float64(until)),
 	}}}
 	list := func(name string, values []string) {
 		if len(values) > 0 {
@@ -139,9 +139,9 @@ func (c *collection) object(p *retrieval.IndexPassage) *pb.BatchObject {
 		mark = markCanary
 	}
 	list(propOK, []string{mark})
-	list(propOwners, c.names.people(p.Owners))
-	list(propMentions, c.names.people(p.Mentions))
-	list(propSeen, c.names.audience(p))
+	list(propOwners, in.people(p.Owners))
+	list(propMentions, in.people(p.Mentions))
+	list(propSeen, in.audience(p))
 	for i, field := range c.shape.Filterable {
 		elements, whole := texts(p.Head.Values[field])
 		list(elementsOf(i), elements)
@@ -153,7 +153,7 @@ func (c *collection) object(p *retrieval.IndexPassage) *pb.BatchObject {
 		props.NonRefProperties.Fields[propText] = structpb.NewStringValue(p.Text)
 	}
 	return &pb.BatchObject{
-		Uuid: c.names.object(p.Head.Ref), Collection: c.names.class, VectorBytes: vectorBytes(p.Vector), Properties: props,
+		Uuid: in.object(p.Head.Ref), Collection: in.class, VectorBytes: vectorBytes(p.Vector), Properties: props,
 	}
 }
 
