@@ -71,7 +71,7 @@ func (l *Ledger) change(t *tenant, row Row) (Change, error) {
 	c.Person = row.Subject
 	// What is said about a suppression mark stands in line with what the person
 	// said, as long as anybody can tell who that is.
-	if s := t.open(row.Subject); s != nil && s.link.num != 0 {
+	if s := t.suppressedFor(row.Subject, c.Erasure.ID); s != nil && s.link.num != 0 {
 		c.Person = s.link.num
 	}
 	t.mu.RUnlock()

@@ -254,6 +254,9 @@ func (l *Ledger) Follow(ctx context.Context, id TenantID, kind Kind, num Subject
 		if t.who[num].key != key || t.state(num) == nil || !t.state(num).condemned {
 			return row, nil, &refusal{ErrReturned}
 		}
+		if newest := t.open(num); newest != nil && newest.erasure != ev.ID { // and been suppressed again
+			return row, nil, &refusal{ErrReturned}
+		}
 		return row, ev, nil
 	}
 	w.job = func(row *Row, _ seal.Ref) (ErasureRow, error) { return job(row.Position, row.RecordedAt) }
@@ -317,7 +320,7 @@ func (t *tenant) applyErasure(row Row, show *shown) error {
 		delete(t.removals, ev.ID)
 	case KindErased:
 		t.completed[ev.ID] = true
-		if s := t.state(row.Subject); s != nil {
+		if s := t.state(row.Subject); s != nil && s.erasure == ev.ID {
 			s.before = nil // nothing leads back from here
 		}
 		const day = Time(24 * time.Hour)
@@ -476,7 +479,7 @@ func (l *Ledger) Suppressions(ctx context.Context, id TenantID) ([]Condemned, er
 		switch {
 		case sup != nil:
 			if t.waits[sup.erasure] == 0 {
-				out = append(out, Condemned{num, sup.mark, t.round(sup.mark), sup.at})
+				out = append(out, Condemned{num, sup.mark, sup.round, sup.at})
 			}
 		case s.gone:
 			out = append(out, Condemned{num, num, 0, t.applied + 1})
@@ -555,4 +558,58 @@ func (l *Ledger) Condemned(id TenantID, d Piece) bool {
 	t := l.tenants[id]
 	l.mu.RUnlock()
 	return Permit{t: t}.Condemned(d)
+}
+
+// Held reports whether a document is held, by the erasure that it or any of its
+// people is the matter of: nobody deletes it until that is released or taken
+// back. It is judged by what this gateway has applied.
+func (l *Ledger) Held(id TenantID, d Piece, people []SubjectNum) bool {
+	l.mu.RLock()
+	t := l.tenants[id]
+	l.mu.RUnlock()
+	if t == nil {
+		return false
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if !t.holds() {
+		return false
+	}
+	for name, r := range t.removals {
+		if t.waits[name]&waitsHeld != 0 && d.DecidedAt < r.at && r.covers(d) {
+			return true
+		}
+	}
+	for _, num := range people {
+		for _, sup := range t.behind[num] {
+			if !sup.lifted && t.waits[sup.erasure]&waitsHeld != 0 && d.DecidedAt < sup.at {
+				return true
+			}
+		}
+		s := t.state(num)
+		if s != nil && s.suppressed && s.erasure != "" && t.waits[s.erasure]&waitsHeld != 0 && d.DecidedAt < s.suppressedPos {
+			return true
+		}
+	}
+	return false
+}
+
+// Holds reports whether anything is held, by the newest state.
+func (l *Ledger) Holds(ctx context.Context, id TenantID) (bool, error) {
+	t, _, err := l.fresh(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.holds(), nil
+}
+
+func (t *tenant) holds() bool {
+	for _, w := range t.waits {
+		if w&waitsHeld != 0 {
+			return true
+		}
+	}
+	return false
 }

@@ -58,6 +58,7 @@ func (b *builder) addIdentifier(ctx context.Context, w *write, row Row, body any
 	b.pads[num] = padOf(key)
 	row.Subject = num
 	row.sign(b.t.keys.MAC)
+	b.batch.Free = append(b.batch.Free, b.t.lookup(identifier)) // no row of theirs would stand in an ingest's way
 	b.rows = append(b.rows, row)
 	b.adopt(b.newcomer(w.subject, num))
 	w.result.Recorded = Recorded{New: true, Position: row.Position, RecordedAt: row.RecordedAt}

@@ -55,6 +55,7 @@ type suppression struct {
 	mark    SubjectNum
 	erasure string
 	lifted  bool
+	round   int                 // how often somebody was behind the mark, with this one
 	was     map[[32]byte]marked // whose the marks were before
 	link    link                // zero: nobody is behind it, or nobody knows any more
 	key     seal.Ref            // of the link; zero: there never was one
@@ -284,6 +285,28 @@ func (t *tenant) inherit(s *state, lookup [32]byte) {
 	}
 }
 
+// inheritLate is inherit for somebody who came back and was suppressed again, and
+// whose name was taken when this gateway folded in what they said: it learns who
+// they are by the link of that suppression. What they said under it counts as far as
+// it would have. The caller holds mu.
+func (t *tenant) inheritLate(num SubjectNum, was marked) {
+	s, m := t.state(num), t.state(was.num)
+	if s == nil || m == nil || s.mark != 0 || was.num == num || s.newest < was.at {
+		return
+	}
+	s.suppressed, s.suppressedAt, s.mark = true, max(s.suppressedAt, was.time), was.num
+	if m.before != nil { // as it is when the newest suppression is taken back
+		m.before.condemned = false
+	}
+	for i := range s.purposes {
+		p := &s.purposes[i]
+		p.grants = slices.DeleteFunc(p.grants, func(g grant) bool { return g.at <= s.suppressedAt })
+		if p.returned = len(p.grants) > 0; !p.returned && p.current.status == Granted {
+			p.current = effective{}
+		}
+	}
+}
+
 // condemn makes an entry one about the mark of a person, and the person nameless,
 // in the same transaction. Somebody whom nobody knows is made first, so that an
 // ingest that makes them at the same time meets their row. It returns the person's
@@ -359,7 +382,7 @@ func (t *tenant) marksOf(person *SubjectRow) (mark SubjectNum, marks [][32]byte)
 }
 
 // unmark gives the person behind a mark their name back, in the transaction of the
-// entry that lifts the suppression.
+// entry that lifts the suppression: the newest one, see Follow.
 func (b *builder) unmark(ctx context.Context, mark SubjectNum) error {
 	t := b.t
 	t.mu.RLock()
@@ -406,22 +429,79 @@ func (t *tenant) applySuppression(row *Row, ev *ErasureEvent, show *shown) error
 	}
 	t.suppressedAt[row.Position] = sup
 	t.suppressedBy[row.Subject] = append(t.suppressedBy[row.Subject], sup)
+	sup.round = t.round(row.Subject)
 	switch {
 	case show == nil: // nobody was behind it
 	case !show.gone:
 		sup.link = show.link
 		t.departures = append(t.departures, departure{sup.link.num, row.Position})
 		t.behind[sup.link.num] = append(t.behind[sup.link.num], sup)
+		t.inheritLate(sup.link.num, sup.was[t.mark(sup.link.lookup)])
 		t.leave(show.link.num)
-	case !t.loading: // completed before this gateway heard of it
-		t.leaveGhosts()
 	}
 	return nil
 }
 
-// leaveGhosts lets everyone leave who is found by an identifier that was
-// suppressed after they last spoke: rows that were put back, or that this gateway
-// read before they were taken away. The caller holds mu.
+// depart is leave, of whom a row says so. The caller holds mu.
+func (t *tenant) depart(num SubjectNum) {
+	if s := t.state(num); !t.loading && (s == nil || !s.gone) {
+		t.departures = append(t.departures, departure{num, t.applied + 1})
+	}
+	t.leave(num)
+}
+
+// ended returns who is behind the suppression whose erasure an entry completes, as
+// long as it is known. The caller holds mu.
+func (t *tenant) ended(row *Row) SubjectNum {
+	var ev ErasureEvent
+	if row.Kind != KindErased || row.Subject == 0 || json.Unmarshal(row.Sealed, &ev) != nil {
+		return 0
+	}
+	if s := t.suppressedFor(row.Subject, ev.ID); s != nil {
+		return s.link.num
+	}
+	return 0
+}
+
+// ghosts reads anew the rows of everyone whom this gateway takes for people who
+// were suppressed by entries whose link is gone: completed before it heard of them.
+// A row that is nameless by now is of who left; one that is not, of who came back.
+func (l *Ledger) ghosts(ctx context.Context, t *tenant, rows []Row, shows []*shown) ([]SubjectRow, error) {
+	gone := map[[32]byte]bool{}
+	for i := range rows {
+		var ev ErasureEvent
+		if rows[i].Kind != KindErasure || shows[i] == nil || !shows[i].gone || json.Unmarshal(rows[i].Sealed, &ev) != nil {
+			continue
+		}
+		_, marks, err := openWho(t.keys.Payload, ev.Who, t.id, rows[i].Position)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range marks {
+			gone[m] = true
+		}
+	}
+	if len(gone) == 0 {
+		return nil, nil
+	}
+	var nums []SubjectNum
+	t.mu.RLock()
+	for lookup, num := range t.byLookup {
+		if gone[t.mark(lookup)] {
+			nums = append(nums, num)
+		}
+	}
+	for _, s := range t.states { // whose name somebody else had when this gateway met them
+		if s.gone && !t.who[s.num].key.IsZero() && len(t.behind[s.num]) == 0 {
+			nums = append(nums, s.num)
+		}
+	}
+	t.mu.RUnlock()
+	return l.store.SubjectsBy(ctx, t.id, nums)
+}
+
+// leaveGhosts lets everyone leave, at a start, who is found by an identifier that
+// was suppressed after they last spoke: rows that were put back. The caller holds mu.
 func (t *tenant) leaveGhosts() {
 	if len(t.byMark) == 0 {
 		return
@@ -471,6 +551,16 @@ func (t *tenant) open(mark SubjectNum) *suppression {
 	return nil
 }
 
+// suppressedFor returns the suppression of a mark that an erasure made.
+func (t *tenant) suppressedFor(mark SubjectNum, erasure string) *suppression {
+	for _, s := range t.suppressedBy[mark] {
+		if s.erasure == erasure {
+			return s
+		}
+	}
+	return nil
+}
+
 // A Behind is who is behind a suppression mark.
 type Behind struct {
 	Num    SubjectNum
@@ -504,16 +594,17 @@ func (t *tenant) round(mark SubjectNum) (n int) {
 	return n
 }
 
-// Behind returns who is behind a suppression mark: the zero Behind when there is
-// nobody, or when nobody can tell any more.
-func (l *Ledger) Behind(ctx context.Context, id TenantID, mark SubjectNum) (Behind, error) {
+// Behind returns who is behind a suppression mark by the entry of an erasure: who
+// came back since, and is being erased, too, is not who was. The zero Behind when
+// there is nobody, or when nobody can tell any more.
+func (l *Ledger) Behind(ctx context.Context, id TenantID, mark SubjectNum, erasure string) (Behind, error) {
 	t, _, err := l.fresh(ctx, id)
 	if err != nil {
 		return Behind{}, err
 	}
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	if s := t.open(mark); s != nil {
+	if s := t.suppressedFor(mark, erasure); s != nil && !s.lifted {
 		return Behind{s.link.num, s.link.key, s.link.lookup}, nil
 	}
 	return Behind{}, nil

@@ -32,6 +32,27 @@ func (r *Roster) Rows(nums []SubjectNum) []SubjectRow {
 	return out
 }
 
+// Overtaken reports whether somebody of a roster who was to be made is somebody else
+// by now, by what the gateway has applied: suppressed, when nobody knew them yet, or
+// known by an identifier that was given to them meanwhile. No row stands in the way
+// of theirs, so that an ingest asks under its locks, after Judge, and begins anew.
+func (l *Ledger) Overtaken(id TenantID, r *Roster) bool {
+	l.mu.RLock()
+	t := l.tenants[id]
+	l.mu.RUnlock()
+	if t == nil {
+		return false
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for num, n := range r.rows {
+		if now := t.resolve(n.who); now != 0 && now != num {
+			return true
+		}
+	}
+	return false
+}
+
 // Reset forgets which rows were used: a transaction is tried again.
 func (r *Roster) Reset() {
 	for _, n := range r.rows {

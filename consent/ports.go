@@ -179,6 +179,7 @@ type Remembered struct {
 type Batch struct {
 	Subjects []SubjectRow
 	Rekey    []SubjectRow // replace the rows of people who are there, by number
+	Free     [][32]byte   // lookups under which nobody has a row, nor will by an ingest that decided before
 	Rows     []Row        // positions head+1, head+2, …
 	Remember []Remembered
 	Erasures []ErasureRow // of Version 1: new ones; else replace the version before
@@ -217,8 +218,8 @@ type Store interface {
 	// back and is returned as it is. An empty batch commits nothing. prepare
 	// may be called again after a serialisation conflict. prepare may read
 	// through the Store's other methods: it sees every committed row.
-	// ErrSubjectExists, ErrRemembered and ErrErasureOpen report unique
-	// conflicts, ErrErasureChanged a row that is not of the version before. Of
+	// ErrSubjectExists, also of a Free lookup that is not, ErrRemembered and
+	// ErrErasureOpen report unique conflicts, ErrErasureChanged a row that is not of the version before. Of
 	// a Rekey that names nobody nothing is written: ErrNoPerson. After any other error the transaction may have happened: the caller reads Head.
 	Append(ctx context.Context, t TenantID, prepare func(Head) (Batch, error)) error
 

@@ -149,9 +149,11 @@ func (r *replayer) note(row *Row) {
 func (r *replayer) rename(ctx context.Context, b *Batch, row Row, who subjectRef) error {
 	all := r.erased[row.Subject]
 	switch {
-	case row.Kind == KindErasure && who.version == markedVersion && r.named[who.lookup] != 0:
-		num := r.named[who.lookup]
-		delete(r.named, who.lookup)
+	case row.Kind == KindErasure && who.version == markedVersion:
+		num, err := r.suppressed(&row, who)
+		if num == 0 || err != nil {
+			return err
+		}
 		for i := range b.Subjects {
 			if s := &b.Subjects[i]; s.Num == num {
 				b.Rekey = append(b.Rekey, r.t.nameless(num, s.Key, s.box()))
@@ -182,6 +184,29 @@ func (r *replayer) rename(ctx context.Context, b *Batch, row Row, who subjectRef
 		return nil
 	}
 	return nil
+}
+
+// suppressed returns whom an entry suppressed, who has a name until then; 0 for
+// nobody. The mark may be named by an identifier that they had before.
+func (r *replayer) suppressed(row *Row, who subjectRef) (SubjectNum, error) {
+	marks := [][32]byte{who.lookup}
+	var ev ErasureEvent
+	if json.Unmarshal(row.Sealed, &ev) != nil {
+		return 0, ErrTampered
+	}
+	if len(ev.Who) > 0 {
+		var err error
+		if _, marks, err = openWho(r.t.keys.Payload, ev.Who, r.t.id, row.Position); err != nil {
+			return 0, err
+		}
+	}
+	for _, m := range marks {
+		if num := r.named[m]; num != 0 {
+			delete(r.named, m)
+			return num, nil
+		}
+	}
+	return 0, nil
 }
 
 // read returns the row at a position of the journal, and its person.

@@ -54,6 +54,11 @@ func (l *Ledger) Left(ctx context.Context, id TenantID, num SubjectNum, purpose 
 	}
 	if s.gone { // for good: who comes back is somebody else
 		out.Erased = true
+		for _, d := range t.departures {
+			if d.num == num {
+				out.Position = max(out.Position, d.at)
+			}
+		}
 	}
 	for _, sup := range t.behind[num] {
 		if !sup.lifted {
@@ -73,4 +78,23 @@ func (l *Ledger) Left(ctx context.Context, id TenantID, num SubjectNum, purpose 
 		}
 	}
 	return out, nil
+}
+
+// Past returns the mark of a person who was erased at some time, 0 for none, and
+// everybody whom it leads to as long as anybody can tell: the same person, under
+// earlier numbers, before their erasures are completed.
+func (l *Ledger) Past(ctx context.Context, id TenantID, s Subject) (mark SubjectNum, behind []Condemned, err error) {
+	t, _, err := l.fresh(ctx, id)
+	if err != nil {
+		return 0, nil, err
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	mark = t.byMark[t.mark(t.lookup(s))].num
+	for _, sup := range t.suppressedBy[mark] {
+		if sup.link.num != 0 && !sup.lifted {
+			behind = append(behind, Condemned{Num: sup.link.num, Mark: mark, Before: sup.at})
+		}
+	}
+	return mark, behind, nil
 }

@@ -10,10 +10,15 @@ import (
 // suppress enters an erasure, and returns its position and who it is of.
 func (r *rig) suppress(who string) consent.Suppressed {
 	r.t.Helper()
+	return r.suppressAs(who, "e_"+who)
+}
+
+func (r *rig) suppressAs(who, id string) consent.Suppressed {
+	r.t.Helper()
 	s, _ := consent.ParseSubject(who)
-	out, err := r.ledger.Suppress(r.t.Context(), tenant, consent.Suppression{Subject: s, ID: "e_" + who, Scope: "subject",
+	out, err := r.ledger.Suppress(r.t.Context(), tenant, consent.Suppression{Subject: s, ID: id, Scope: "subject",
 		Job: func(at consent.Suppressed) (consent.ErasureRow, error) {
-			return consent.ErasureRow{ID: "e_" + who, Name: [32]byte{byte(len(who)), who[0]}, State: 1, Open: true, Version: 1, Position: at.Position, Created: at.At, Due: at.At}, nil
+			return consent.ErasureRow{ID: id, Name: [32]byte{byte(len(who)), who[0]}, State: 1, Open: true, Version: 1, Position: at.Position, Created: at.At, Due: at.At}, nil
 		}})
 	if err != nil {
 		r.t.Fatal(err)

@@ -111,7 +111,8 @@ func (t *tenant) subjectMAC(row *SubjectRow, box []byte) [32]byte {
 // addSubject makes a vouched row known, in place of an older one. The caller
 // holds mu.
 func (t *tenant) addSubject(row SubjectRow) {
-	if old, ok := t.who[row.Num]; ok && t.byLookup[old.lookup] == row.Num {
+	old := t.who[row.Num]
+	if t.byLookup[old.lookup] == row.Num {
 		delete(t.byLookup, old.lookup)
 	}
 	who := refOf(&row)
@@ -119,6 +120,9 @@ func (t *tenant) addSubject(row SubjectRow) {
 	known := t.state(row.Num) != nil
 	switch who.version {
 	case namelessVersion:
+		if old.version == lookupVersion { // else it is a mark that is taken back
+			t.depart(row.Num)
+		}
 		t.leave(row.Num)
 		return
 	case markedVersion:
@@ -126,6 +130,9 @@ func (t *tenant) addSubject(row SubjectRow) {
 			t.byMark[row.Lookup] = marked{num: row.Num}
 		}
 	default:
+		if was := t.byLookup[row.Lookup]; was != 0 && was != row.Num && t.who[was].lookup == row.Lookup {
+			t.depart(was) // two rows never have a name at once: who had it was suppressed
+		}
 		t.byLookup[row.Lookup] = row.Num
 	}
 	if known || t.loading {
@@ -327,6 +334,9 @@ func (l *Ledger) catchUp(ctx context.Context, t *tenant, head Position) error {
 		if r.Subject != 0 && (!known || r.Kind == KindErasure || t.condemned(r.Subject)) {
 			strangers = append(strangers, r.Subject)
 		}
+		if num := t.ended(&r); num != 0 { // their row has lost its key
+			strangers = append(strangers, num)
+		}
 	}
 	t.mu.RUnlock()
 	people, err := l.store.SubjectsBy(ctx, t.id, strangers)
@@ -337,9 +347,13 @@ func (l *Ledger) catchUp(ctx context.Context, t *tenant, head Position) error {
 	if err != nil {
 		return err
 	}
+	ghosts, err := l.ghosts(ctx, t, rows, shows)
+	if err != nil {
+		return err
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, p := range people {
+	for _, p := range append(people, ghosts...) {
 		if !t.vouched(&p) {
 			return ErrTampered
 		}

@@ -80,7 +80,7 @@ func (s *Service) order(ctx context.Context, j *job, t consent.TenantID, row *co
 	if !j.Behind {
 		return o, nil
 	}
-	who, err := s.Ledger.Behind(ctx, t, j.Subject)
+	who, err := s.Ledger.Behind(ctx, t, j.Subject, row.ID)
 	switch {
 	case err != nil:
 		return o, err

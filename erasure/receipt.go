@@ -86,7 +86,7 @@ var (
 	remainsOfPerson = []string{
 		"entries of the ledger and of the vault's journal: what was sealed in them under the person's key, which is destroyed; in clear a random number, kinds, purposes, statuses and times, so that the proofs of others stay valid",
 		"the suppression mark: a keyed digest, under a key of the vault alone, by which the person stays erased",
-		"training manifests: which rows they held, as keyed tokens that are dropped wherever a copy is checked, and the random number of whom they held",
+		"training manifests: which rows they held, as keyed tokens that are dropped wherever a copy is checked, and the random number of whom they held; sealed with the request, under a key of the tenant, which manifests these were",
 		"idempotency records: keyed digests of requests and sealed outcomes without identifiers, for at most 24 hours; of events that came in, a keyed digest of source and id for good",
 	}
 	remainsStripped = "the texts of the documents, sealed anew: another purpose than embedding permits them; no vector, no code and no term of them"
@@ -104,7 +104,7 @@ var (
 		"backups of the vault that are not on its list, and copies made behind its back: they hold keys",
 		"what lies below the files: flash that levels wear, file systems that copy on write, snapshots; the memory of processes",
 		"what left the gateway before: answers, and what applications made of them",
-		"names in texts of others that nobody declared as mentions",
+		"names in documents of others that nobody declared as mentions: in texts, metadata, ids and sources, and in lists of who may see them",
 		"what recipients outside hold: that they erased it, they say; who is named as silent or as refusing has not said it",
 		"rows of training manifests whose document had been replaced or deleted before it was erased, where the erasure was not of its owner: until the manifest expires",
 	}

@@ -193,7 +193,7 @@ func SignedAnswer(id string, event [32]byte) []byte {
 }
 
 // Answer takes what a processor says. ErrNotFound when the erasure was not told
-// to one of that name; ErrState when it has ended; ErrSignature, and nothing
+// to one of that name; ErrState when it has ended, or waits for approval; ErrSignature, and nothing
 // changed, for an acknowledgement that the processor's key did not sign. The
 // first answer stands, but for a refusal, which an acknowledgement ends.
 func (s *Service) Answer(ctx context.Context, t consent.TenantID, id, name string, a Answer) error {
@@ -206,7 +206,7 @@ func (s *Service) Answer(ctx context.Context, t consent.TenantID, id, name strin
 		switch {
 		case r.State == Acknowledged || r.State == a.Says:
 			return nil
-		case !row.Open || len(j.Statement) > 0:
+		case !row.Open || len(j.Statement) > 0 || j.Notice.Asked == 0: // ended, or nobody was told to erase yet
 			return ErrState
 		case a.Event == [32]byte{} && r.Key != nil:
 			a.Event = j.Notice.Event // the signature says of which it is

@@ -71,13 +71,10 @@ type Service struct {
 	mu      sync.Mutex
 	tenants []consent.TenantID
 	working map[string]bool // erasures in progress in this process
-	asked   map[askedBy][]consent.Time
 	alerted map[string]int
-}
 
-type askedBy struct {
-	tenant consent.TenantID
-	key    string
+	counting sync.Mutex
+	counts   map[consent.TenantID]*count // of people's erasures within a day
 }
 
 // NewService returns a service without tenants. Nothing is carried out before Run.
@@ -99,7 +96,7 @@ func NewService(d Deps) *Service {
 	}
 	s := &Service{
 		Deps: d, wake: make(chan struct{}, 1), working: map[string]bool{},
-		asked: map[askedBy][]consent.Time{}, alerted: map[string]int{},
+		alerted: map[string]int{}, counts: map[consent.TenantID]*count{},
 	}
 	rand.Read(s.self[:])
 	return s
@@ -222,7 +219,12 @@ func (s *Service) suppress(ctx context.Context, k Keys, t consent.TenantID, r Re
 		return Erasure{}, err
 	}
 	var row consent.ErasureRow
-	wait := r.Scope == ScopeSubject && s.mass(ctx, k, t, r.By)
+	wait := false
+	if r.Scope == ScopeSubject {
+		var done func()
+		wait, done = s.mass(ctx, k, t, r.By, id)
+		defer done()
+	}
 	_, err = s.Ledger.Suppress(ctx, t, consent.Suppression{
 		Waits: wait, Once: r.Once, Ended: r.withdrawal.Storage,
 		Subject: r.Subject, Removal: j.Removal, ID: id, Scope: string(r.Scope), Regulation: j.Regulation, Jurisdiction: r.Jurisdiction,
@@ -300,42 +302,6 @@ func removalName(k Keys, s Scope, r *consent.Removal) [32]byte {
 func claim(k Keys, id string) string {
 	c := seal.MAC(k.Claim, "assent erasure claim", []byte(id))
 	return base64.RawURLEncoding.EncodeToString(c[:])
-}
-
-// mass counts a person's erasure by a key, and reports whether there were so
-// many within a day that another key has to approve.
-func (s *Service) mass(ctx context.Context, k Keys, t consent.TenantID, by string) bool {
-	head, err := s.Ledger.Head(ctx, t)
-	if err != nil {
-		return true
-	}
-	const day = consent.Time(24 * time.Hour)
-	who := askedBy{t, by}
-	s.mu.Lock()
-	times, seeded := s.asked[who]
-	s.mu.Unlock()
-	if !seeded { // of before this process began
-		page := Page{After: Cursor{Created: head.Now - day}, Limit: s.MassLimit + 1}
-		rows, err := s.Store.Erasures(ctx, t, page)
-		if err != nil {
-			return true
-		}
-		for i := range rows {
-			if j, err := openJob(k, t, &rows[i]); err == nil && j.By == by && j.Scope == ScopeSubject {
-				times = append(times, rows[i].Created)
-			}
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if now, seeded := s.asked[who]; seeded {
-		times = now
-	}
-	for len(times) > 0 && times[0] <= head.Now-day {
-		times = times[1:]
-	}
-	s.asked[who] = append(times, head.Now)
-	return len(times) >= s.MassLimit
 }
 
 // show opens a row for a reader.

@@ -2,6 +2,7 @@ package erasure
 
 import (
 	"context"
+	"errors"
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/internal/seal"
@@ -78,7 +79,11 @@ func (s *Service) Reconcile(ctx context.Context, t consent.TenantID) (found int,
 			continue
 		}
 		found++
-		if _, err := s.again(ctx, Order{Tenant: t, Position: who.Before, Subject: who.Num, Mark: who.Mark, Key: key}); err != nil {
+		_, err := s.again(ctx, Order{Tenant: t, Position: who.Before, Subject: who.Num, Mark: who.Mark, Key: key})
+		if waits(err) {
+			continue
+		}
+		if err != nil {
 			return found, err
 		}
 		if err := s.Ledger.Forget(ctx, t, who.Num); err != nil {
@@ -103,6 +108,9 @@ func (s *Service) reconcileRemovals(ctx context.Context, t consent.TenantID) (fo
 			continue
 		}
 		deleted, err := s.again(ctx, Order{Tenant: t, ID: r.ID, Position: r.Position, Removal: r.Removal, At: r.At})
+		if waits(err) {
+			continue
+		}
 		if err != nil {
 			return found, err
 		}
@@ -129,6 +137,12 @@ func (s *Service) again(ctx context.Context, o Order) (deleted bool, err error) 
 		}
 	}
 	return deleted, nil
+}
+
+// waits reports whether a step has to wait: the next round goes on with it.
+func waits(err error) bool {
+	var wait NotBefore
+	return errors.As(err, &wait)
 }
 
 // inOrder lists the steps so that each comes after those it needs.

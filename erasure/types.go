@@ -197,6 +197,8 @@ type Gathered struct {
 	Suspected uint64  `json:"suspected,omitempty"` // documents of others that seem to name the person
 	Kept      uint64  `json:"kept,omitempty"`      // of these, documents that live on in another form, as verification found
 	Lineage   Lineage `json:"lineage,omitzero"`
+	// Held are the manifests that Lineage counts, by id: sealed with the job.
+	Held []string `json:"held,omitempty"`
 }
 
 // A Finding is what verification says of a target.

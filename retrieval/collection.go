@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"math"
 	"slices"
 	"strings"
 
@@ -292,6 +293,13 @@ func (s *Service) DropCollection(ctx context.Context, c Caller, name string) err
 	col, err := s.storedCollection(ctx, c.Tenant, name)
 	if errors.Is(err, ErrNotFound) { // perhaps the repeat of a deletion that left keys
 		return s.destroyNow(nil)
+	}
+	if err != nil {
+		return err
+	}
+	held, err := s.Held(ctx, c.Tenant, Which{Before: math.MaxInt64, Collection: col.ID})
+	if err == nil && held {
+		err = ErrConflict
 	}
 	if err != nil {
 		return err

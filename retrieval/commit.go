@@ -114,6 +114,9 @@ func (in *intake) confirm(ctx context.Context, head consent.Head, jobs []*job, r
 	if err != nil {
 		return Intake{}, err
 	}
+	if in.Ledger.Overtaken(in.caller.Tenant, roster) {
+		return Intake{}, consent.ErrSubjectExists
+	}
 	roster.Reset()
 	in.out.Ledger = head.Position
 	out := Intake{Outside: in.Outside != nil}
@@ -145,7 +148,8 @@ func (in *intake) confirm(ctx context.Context, head consent.Head, jobs []*job, r
 }
 
 // judge decides about documents at a head, and about those that an erasure of
-// documents covers: what began before it is of before it.
+// documents covers: what began before it is of before it. Nothing comes in the
+// place of what is held.
 func (in *intake) judge(ctx context.Context, head consent.Head, jobs []*job) ([]consent.Decision, error) {
 	people := make([]consent.People, len(jobs))
 	for i, j := range jobs {
@@ -160,7 +164,11 @@ func (in *intake) judge(ctx context.Context, head consent.Head, jobs []*job) ([]
 			decisions[i] = consent.Decision{Allowed: true} // less of it is kept, and nothing is embedded
 		}
 		began := consent.Piece{Collection: int64(in.col.ID), Lookup: j.lookup, Source: j.row.Source, DecidedAt: in.began}
-		if decisions[i].Allowed && in.Ledger.Condemned(in.caller.Tenant, began) {
+		if j.was != nil && !j.was.Stripped { // it is what there was, and goes with it
+			began = pieceOf(j.old)
+		}
+		held := j.old != nil && in.held(in.caller.Tenant, j.old)
+		if decisions[i].Allowed && (held || in.Ledger.Condemned(in.caller.Tenant, began)) {
 			decisions[i] = consent.Decision{Reason: consent.ReasonSuppressed}
 		}
 	}

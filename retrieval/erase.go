@@ -112,7 +112,11 @@ func byCollection(rows []DocRow) map[CollectionID][]DocNum {
 // condemned returns at most limit live versions that w selects, in the order of
 // their ingest.
 func (s *Service) condemned(ctx context.Context, t consent.TenantID, w Which, limit int) ([]DocRow, error) {
-	if len(w.Versions) == 0 {
+	switch {
+	case len(w.Versions) > 0:
+	case w.ExpiredAt != 0:
+		return s.expired(ctx, t, w, limit)
+	default:
 		return s.Condemning.Condemned(ctx, t, w, limit)
 	}
 	rows, err := s.Catalogue.Docs(ctx, t, w.Versions)
@@ -122,6 +126,24 @@ func (s *Service) condemned(ctx context.Context, t consent.TenantID, w Which, li
 	rows = slices.DeleteFunc(rows, func(r DocRow) bool { return r.DecidedAt >= w.Before || r.From <= w.After })
 	slices.SortFunc(rows, func(a, b DocRow) int { return cmp.Compare(a.From, b.From) })
 	return rows[:min(limit, len(rows))], nil
+}
+
+// EachCondemned calls f with the numbers of live versions that w selects, some at
+// a time, in the order of their ingest.
+func (s *Service) EachCondemned(ctx context.Context, t consent.TenantID, w Which, f func([]DocNum) error) error {
+	const page = 1000
+	for {
+		rows, err := s.condemned(ctx, t, w, page)
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		for _, r := range rows {
+			w.After = max(w.After, r.From)
+		}
+		if err := f(numsOf(rows)); err != nil {
+			return err
+		}
+	}
 }
 
 // A Specimen is a document as it lies there, before it is erased.

@@ -5,6 +5,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/assent-gateway/assent/consent"
@@ -29,6 +30,7 @@ func NamesOf(who []consent.Subject) Names {
 		for _, form := range []string{full, bare} {
 			n.add(norm.NFC.String(form))
 			n.add(norm.NFD.String(form))
+			n.add(norm.NFC.String(cases.Fold().String(form))) // letters that have no single capital: ß and SS
 		}
 	}
 	return n
@@ -99,7 +101,7 @@ func (n Names) at(text string, at int) (end int, found bool) {
 		return 0, false
 	}
 	before, _ := utf8.DecodeLastRuneInString(text[:at])
-	if at > 0 && inWord(before) && inWord(first) {
+	if at > 0 && joined(before, first) {
 		return 0, false
 	}
 	for _, form := range forms {
@@ -109,7 +111,7 @@ func (n Names) at(text string, at int) (end int, found bool) {
 		}
 		last, _ := utf8.DecodeLastRuneInString(text[:end])
 		after, _ := utf8.DecodeRuneInString(text[end:])
-		if end == len(text) || !inWord(last) || !inWord(after) {
+		if end == len(text) || !joined(last, after) {
 			return end, true
 		}
 	}
@@ -125,6 +127,17 @@ func begins(text string, at int, form []rune) (end int, ok bool) {
 		at += size
 	}
 	return at, true
+}
+
+// spaceless are scripts in which the neighbours of a word say nothing of its ends.
+var spaceless = []*unicode.RangeTable{
+	unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul, unicode.Thai, unicode.Lao, unicode.Khmer, unicode.Myanmar,
+}
+
+// joined reports whether two neighbouring runes are of one word. A mark belongs
+// to what it stands on, in every script.
+func joined(a, b rune) bool {
+	return inWord(a) && inWord(b) && (unicode.IsMark(b) || !unicode.In(a, spaceless...) && !unicode.In(b, spaceless...))
 }
 
 // inWord reports whether a rune is a part of a word.

@@ -86,9 +86,10 @@ func (s *Service) candidates(ctx context.Context, t consent.TenantID, k Keys, c 
 	if h, ok := s.Index.(Holder); ok {
 		var sets [][]uint64
 		for _, w := range who {
-			_, bare, _ := strings.Cut(w.Reveal(), ":")
-			if terms := QueryTerms(termsKey(k, c), bare); len(terms) > 0 { // the full form holds them, too
-				sets = append(sets, terms)
+			for _, form := range spoken(w.Reveal()) {
+				if terms := QueryTerms(termsKey(k, c), form); len(terms) > 0 {
+					sets = append(sets, terms)
+				}
 			}
 		}
 		nums = h.Holding(c, sets)
@@ -113,6 +114,19 @@ func (s *Service) candidates(ctx context.Context, t consent.TenantID, k Keys, c 
 		}
 	}
 	return nil
+}
+
+// spoken are the forms in which an index that knows terms is asked for an
+// identifier. Its analyser makes one term of words that an apostrophe, a colon or
+// a full stop joins: of a name with its namespace, in the genitive, or in a link.
+// Joined to other words a name is not found in such an index.
+func spoken(full string) []string {
+	_, bare, _ := strings.Cut(full, ":")
+	forms := []string{bare, full, "mailto:" + bare}
+	for _, end := range []string{"'s", "\u2019s"} {
+		forms = append(forms, bare+end, full+end)
+	}
+	return forms
 }
 
 func (n Names) suspect(w *was) (Suspect, bool) {

@@ -42,6 +42,9 @@ func (s *Service) build(ctx context.Context, t consent.TenantID, row ManifestRow
 		return s.Manifests.SaveManifest(ctx, t, row) == nil
 	}
 	b.row.State, b.job.Problem = Failed, problemOf(err)
+	if _, gone := b.Vault.FileKey(b.row.Key); errors.Is(gone, ErrErased) { // it was erased meanwhile: Resume begins anew
+		b.row.Key, b.job.Problem = seal.Ref{}, "erased"
+	}
 	if b.job.Phase == phaseScan { // nothing to go on from
 		_ = b.Files.Remove(b.row.ID) // a failure leaves it to Resume
 	}
@@ -154,7 +157,7 @@ func (b *build) choose(ctx context.Context, fkey seal.Key, pins int) error {
 			return err
 		}
 	}
-	if err := b.save(ctx); err != nil {
+	if err := b.saveStill(ctx); err != nil {
 		return err
 	}
 	b.Step("merged") // a crash here: shards in spools; the next start writes them

@@ -63,13 +63,8 @@ func (b *build) judge(ctx context.Context) (Checked, *standing, map[consent.Subj
 		return out, nil, nil, err
 	}
 	out.Position = st.at
-	erased, err := b.Contents.Erased(ctx, b.t, b.row.ID)
-	if err != nil {
+	if err := st.documents(ctx, b); err != nil {
 		return out, nil, nil, err
-	}
-	st.goneDocs = map[int64]bool{}
-	for _, num := range erased {
-		st.goneDocs[num] = true
 	}
 	parts, err := b.parts(ctx)
 	if err != nil {

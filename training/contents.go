@@ -12,7 +12,7 @@ import (
 
 // A manifest keeps, sealed in the database, the numbers of the documents of each
 // of its shards, so that an erasure of documents finds it, wherever its files
-// are. They are numbers of versions: of a document that was replaced, those of
+// are. Of rows that were withheld it holds nothing. They are numbers of versions: of a document that was replaced, those of
 // before are not known by its name any more.
 
 func docsAAD(t consent.TenantID, id string, part int) []byte {
@@ -20,9 +20,9 @@ func docsAAD(t consent.TenantID, id string, part int) []byte {
 }
 
 // recordDocuments writes down which documents each shard holds. Repeatable.
-func (b *build) recordDocuments(ctx context.Context) error {
+func (b *build) recordDocuments(ctx context.Context, parts map[int]part) error {
 	for i := range b.job.Shards {
-		nums, err := b.documents(i)
+		nums, err := b.documents(i, parts[i])
 		if err != nil {
 			return err
 		}
@@ -38,9 +38,9 @@ func (b *build) recordDocuments(ctx context.Context) error {
 	return nil
 }
 
-// documents are the numbers of the documents of a shard, ascending.
-func (b *build) documents(shard int) (nums []int64, err error) {
-	err = b.eachEntry(shard, func(_ uint32, e *entry) error {
+// documents are the numbers of the documents in the files of a shard, ascending.
+func (b *build) documents(shard int, p part) (nums []int64, err error) {
+	err = b.eachListed(shard, p, func(e *entry) error {
 		nums = append(nums, e.doc)
 		return nil
 	})
@@ -73,8 +73,12 @@ func (b *build) holds(ctx context.Context, docs []int64) (held []int64, err erro
 		among(nums)
 	}
 	if len(parts) == 0 && b.row.Holder == b.Files.Holder() { // built before they were written down
+		written, err := b.parts(ctx)
+		if err != nil {
+			return nil, err
+		}
 		for i := range b.job.Shards {
-			nums, err := b.documents(i)
+			nums, err := b.documents(i, written[i])
 			if err != nil {
 				return nil, err
 			}

@@ -98,6 +98,9 @@ func (b *build) passages(ctx context.Context) ([]passage, error) {
 // removed calls f with the rows that are not in after, and why.
 func (b *build) removed(ctx context.Context, after []passage, f func(Change) error) error {
 	st, err := b.standingOrNone(ctx)
+	if err == nil {
+		err = st.documents(ctx, b)
+	}
 	if err != nil {
 		return err
 	}

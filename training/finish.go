@@ -159,7 +159,7 @@ func (b *build) enter(ctx context.Context, st *standing, fkey seal.Key, parts ma
 	if err := b.Lineage.AddMembers(ctx, b.t, b.row.ID, sortedNums(members)); err != nil {
 		return err
 	}
-	if err := b.recordDocuments(ctx); err != nil {
+	if err := b.recordDocuments(ctx, parts); err != nil {
 		return err
 	}
 	// Whoever is erased from here on is found by the erasure; who was before, here.
@@ -221,7 +221,7 @@ func (b *build) sign(ctx context.Context, fkey seal.Key, at consent.Time) error 
 		return err
 	}
 	j.Phase = phaseDone
-	if err := b.save(ctx); err != nil {
+	if err := b.saveStill(ctx); err != nil {
 		return err
 	}
 	b.Step("signed") // a crash here: spools that nobody needs; the next start removes them
@@ -234,7 +234,7 @@ func (b *build) ready(ctx context.Context) error {
 		return err
 	}
 	b.row.State = Ready
-	if err := b.save(ctx); err != nil {
+	if err := b.saveStill(ctx); err != nil {
 		return err
 	}
 	b.Step("ready")

@@ -100,6 +100,19 @@ func (b *build) save(ctx context.Context) error {
 	return b.Manifests.SaveManifest(ctx, b.t, b.row)
 }
 
+// saveStill is save of what is being built, unless it was erased meanwhile:
+// ErrErased then, since its files and their key are gone.
+func (b *build) saveStill(ctx context.Context) error {
+	row, found, err := b.Manifests.Manifest(ctx, b.t, b.row.ID)
+	switch {
+	case err != nil:
+		return err
+	case !found || row.Key != b.row.Key:
+		return ErrErased
+	}
+	return b.save(ctx)
+}
+
 func (b *build) putPart(ctx context.Context, n int, p part) error {
 	plain, err := json.Marshal(p)
 	if err != nil {

@@ -51,6 +51,9 @@ type Corpus interface {
 	Select(ctx context.Context, c Caller, names []string, filter []byte) ([]Collection, error)
 	// Rule returns how people combine in a collection now; false when it is gone.
 	Rule(ctx context.Context, t consent.TenantID, id int64) (consent.Rule, bool, error)
+	// Condemned returns the numbers of the documents that a removal is about and
+	// that are not deleted yet.
+	Condemned(ctx context.Context, t consent.TenantID, r consent.Removing) ([]int64, error)
 	// Page calls f with some documents of a selection, in an order that never
 	// changes, from after a mark (0: the first), and returns the mark to go on
 	// from; done when there are no more.
@@ -128,6 +131,19 @@ type Lineage interface {
 	// manifest, by position.
 	AddRunNote(ctx context.Context, t consent.TenantID, n RunRow) error
 	RunNotesOf(ctx context.Context, t consent.TenantID, id string) ([]RunRow, error)
+}
+
+// A Departed is a manifest that held a person until they were erased.
+type Departed struct {
+	Manifest string
+	At       consent.Position // of the suppression
+}
+
+// Departures knows what erased people left behind.
+type Departures interface {
+	// Departed returns the manifests that held a person before an erasure of
+	// theirs, also of one that is open. It may name some twice.
+	Departed(ctx context.Context, t consent.TenantID, who consent.Subject) ([]Departed, error)
 }
 
 // Contents keeps which documents manifests hold, and which of these were erased;

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -61,7 +62,8 @@ type runNote struct {
 
 // Decide records a remedy for a run that is bound to a manifest, whether that
 // still holds or not. What was decided last, decided again, stays as it is
-// (made is false). ErrNotFound for a run that is not bound.
+// (made is false), unless somebody left since: then it is about them, too.
+// ErrNotFound for a run that is not bound.
 func (s *Service) Decide(ctx context.Context, c Caller, id, run string, r Remedy) (got Remedy, made bool, err error) {
 	if err := r.check(); err != nil {
 		return r, false, err
@@ -70,8 +72,10 @@ func (s *Service) Decide(ctx context.Context, c Caller, id, run string, r Remedy
 	if err != nil {
 		return r, false, err
 	}
-	if last := of.Remedy; last != nil && last.Choice == r.Choice && last.By == r.By && last.Note == r.Note {
-		return *last, false, nil
+	if last := of.Remedy; last != nil && last.is(&r) {
+		if more, err := b.leftSince(ctx, last); err != nil || !more {
+			return *last, false, err
+		}
 	}
 	head, err := s.Ledger.Head(ctx, c.Tenant)
 	if err != nil {
@@ -82,6 +86,43 @@ func (s *Service) Decide(ctx context.Context, c Caller, id, run string, r Remedy
 		return consent.Note{Kind: consent.KindRemedy, Body: RemedyEvent{"decided", id, of.Number, r.Choice, record}}
 	})
 	return r, err == nil, err
+}
+
+// Decided returns the newest decision about a run that is the same as r;
+// ErrNotFound when there is none.
+func (s *Service) Decided(ctx context.Context, c Caller, id, run string, r Remedy) (got Remedy, err error) {
+	b, of, err := s.boundRun(ctx, c, id, run)
+	if err != nil {
+		return got, err
+	}
+	err = b.eachNote(ctx, func(row *RunRow, n *runNote) error {
+		if n.Remedy != nil && row.Lookup == b.runLookup(of.ID) && n.Remedy.is(&r) {
+			got = *n.Remedy
+		}
+		return nil
+	})
+	if err == nil && got.Position == 0 {
+		err = ErrNotFound
+	}
+	return got, err
+}
+
+// is reports whether two decisions are the same, whenever they were made.
+func (r *Remedy) is(o *Remedy) bool { return r.Choice == o.Choice && r.By == o.By && r.Note == o.Note }
+
+// leftSince reports whether anybody of a manifest may have left since a decision.
+// Where another gateway keeps its list, somebody may.
+func (b *build) leftSince(ctx context.Context, last *Remedy) (bool, error) {
+	who, err := b.left(ctx)
+	if errors.Is(err, ErrElsewhere) {
+		return true, nil
+	}
+	return slices.ContainsFunc(who, func(l consent.Leaving) bool { return !last.covers(l) }), err
+}
+
+// covers reports whether a decision came after somebody had left.
+func (r *Remedy) covers(left consent.Leaving) bool {
+	return r.Position > left.Position && r.At >= left.Time
 }
 
 // boundRun returns a run by its name.
@@ -123,27 +164,43 @@ func noteAAD(t consent.TenantID, manifest string, lookup [32]byte) []byte {
 
 // noted adds to runs what was recorded about them, the newest last.
 func (b *build) noted(ctx context.Context, runs []Run) error {
-	rows, err := b.Lineage.RunNotesOf(ctx, b.t, b.row.ID)
-	if err != nil || len(rows) == 0 {
-		return err
-	}
 	at := make(map[[32]byte]*Run, len(runs))
 	for i := range runs {
 		at[b.runLookup(runs[i].ID)] = &runs[i]
 	}
-	for _, row := range rows {
-		var n runNote
-		plain, err := seal.Open(b.keys.Payload, row.Sealed, noteAAD(b.t, row.Manifest, row.Lookup))
+	return b.eachNote(ctx, func(row *RunRow, n *runNote) error {
 		run := at[row.Lookup]
-		if err != nil || run == nil || json.Unmarshal(plain, &n) != nil {
+		if run == nil {
 			return fmt.Errorf("%w: a run's record", ErrDamaged)
 		}
 		if n.Model != "" {
 			run.Model = n.Model
 		}
 		if n.Remedy != nil {
-			n.Remedy.Position = row.Position
 			run.Remedy = n.Remedy
+		}
+		return nil
+	})
+}
+
+// eachNote calls f with what was recorded about the runs of a manifest, the
+// newest last.
+func (b *build) eachNote(ctx context.Context, f func(*RunRow, *runNote) error) error {
+	rows, err := b.Lineage.RunNotesOf(ctx, b.t, b.row.ID)
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		row, n := &rows[i], runNote{}
+		plain, err := seal.Open(b.keys.Payload, row.Sealed, noteAAD(b.t, row.Manifest, row.Lookup))
+		if err != nil || json.Unmarshal(plain, &n) != nil {
+			return fmt.Errorf("%w: a run's record", ErrDamaged)
+		}
+		if n.Remedy != nil {
+			n.Remedy.Position = row.Position
+		}
+		if err := f(row, &n); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -156,7 +213,7 @@ func assessment(runs []Run, left consent.Leaving) string {
 		return ""
 	}
 	for _, r := range runs {
-		if r.Remedy == nil || r.Remedy.Position <= left.Position || r.Remedy.At < left.Time {
+		if r.Remedy == nil || !r.Remedy.covers(left) {
 			return AssessmentRequired
 		}
 	}

@@ -1,10 +1,12 @@
 package training
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,6 +25,9 @@ type Run struct {
 	Number   string           `json:"number"` // random; what the ledger names it by
 	Position consent.Position `json:"-"`
 	Remedy   *Remedy          `json:"-"` // the newest; nil: none was decided
+	// Assessment is of a run whose manifest holds somebody who left, also who was
+	// erased; Runs tells it, where the manifest's files are.
+	Assessment string `json:"-"`
 }
 
 // maxName bounds a run's and a pipeline's name, in bytes.
@@ -59,10 +64,11 @@ type RunEvent struct {
 }
 
 // Bind binds a run to a ready manifest that is valid: ErrStale, ErrExpired and
-// ErrErased else. Bound again with the same content it stays as it is (made is
-// false), with another ErrConflict: what a model was made of does not change.
-// A run that has no model yet is given one, whether the manifest still holds or
-// not: that a model came of it is a fact.
+// ErrErased else. Bound again it stays as it is (made is false), with another
+// content ErrConflict: what a model was made of does not change. What is left out
+// says nothing, so that each of these can be repeated, however late. A run that
+// has no model yet is given one, whether the manifest still holds or not: that a
+// model came of it is a fact.
 func (s *Service) Bind(ctx context.Context, c Caller, id string, r Run) (run Run, made bool, err error) {
 	if err := r.check(); err != nil {
 		return r, false, err
@@ -112,15 +118,15 @@ func (s *Service) Bind(ctx context.Context, c Caller, id string, r Run) (run Run
 
 // bound is what comes of binding a run that is bound already.
 func (b *build) bound(ctx context.Context, old, r Run) (Run, bool, error) {
-	if old.Model == "" && r.Model != "" && (r.Pipeline == "" || r.Pipeline == old.Pipeline) {
+	if r.Pipeline != "" && r.Pipeline != old.Pipeline || r.Model != "" && old.Model != "" && r.Model != old.Model {
+		return r, false, ErrConflict
+	}
+	if old.Model == "" && r.Model != "" {
 		old.Model = r.Model
 		_, err := b.note(ctx, old, runNote{Model: r.Model}, func(string) consent.Note {
 			return consent.Note{Kind: consent.KindRun, Body: RunEvent{"model", b.row.ID, old.Number, r.Model}}
 		})
 		return old, false, err
-	}
-	if old.Model != r.Model || old.Pipeline != r.Pipeline {
-		return r, false, ErrConflict
 	}
 	return old, false, nil
 }
@@ -163,7 +169,65 @@ func (s *Service) Runs(ctx context.Context, c Caller, id string) ([]Run, error) 
 	if err != nil {
 		return nil, err
 	}
-	return b.runs(ctx)
+	runs, err := b.runs(ctx)
+	if err != nil || len(runs) == 0 {
+		return runs, err
+	}
+	who, err := b.left(ctx)
+	if errors.Is(err, ErrElsewhere) {
+		return runs, nil
+	}
+	for i := range runs {
+		if len(who) > 0 {
+			runs[i].Assessment = AssessmentDecided
+		}
+		for _, left := range who {
+			if runs[i].Remedy == nil || !runs[i].Remedy.covers(left) {
+				runs[i].Assessment = AssessmentRequired
+				break
+			}
+		}
+	}
+	return runs, err
+}
+
+// left are those of whom a manifest has rows that may not leave any more, and
+// when they left; ErrElsewhere where another gateway keeps its list.
+func (b *build) left(ctx context.Context) (out []consent.Leaving, err error) {
+	now, err := b.standsNow(ctx)
+	if err != nil || len(now.Reasons) == 0 {
+		return nil, err
+	}
+	st, err := b.standingOrNone(ctx)
+	if err != nil {
+		return nil, err
+	}
+	parts, err := b.parts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	of := map[consent.SubjectNum]bool{}
+	for i := range b.job.Shards {
+		if err := b.eachListed(i, parts[i], func(e *entry) error {
+			if st.why(e) != "" {
+				e.people(of)
+			}
+			return nil
+		}); err != nil {
+			return nil, err
+		}
+	}
+	for num := range of {
+		if st.stays(num) { // of a row with others
+			continue
+		}
+		l, err := b.Ledger.Left(ctx, b.t, num, b.job.Spec.Purpose, b.job.Spec.AtPosition)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, l)
+	}
+	return out, nil
 }
 
 // A Use is a manifest that holds a person, and the runs bound to it.
@@ -186,51 +250,85 @@ const (
 )
 
 // Uses returns the manifests and runs that contain a person, oldest first;
-// none for somebody unknown. The second gate has nothing to judge here: it is
-// the person's own, or an auditor's, question. Of manifests over collections
-// that the key is not for it does not tell.
+// none for somebody unknown. Of somebody who was erased it tells by what the
+// erasure kept. The second gate has nothing to judge here: it is the person's
+// own, or an auditor's, question. Of manifests over collections that the key is
+// not for it does not tell.
 func (s *Service) Uses(ctx context.Context, c Caller, who consent.Subject) ([]Use, error) {
 	head, err := s.Ledger.Head(ctx, c.Tenant) // a closed ledger tells nothing
-	if err != nil {
+	if err != nil || head.Position == 0 {
 		return nil, err
 	}
 	num, err := s.Ledger.Find(ctx, c.Tenant, who)
-	if err != nil || num == 0 || head.Position == 0 {
+	if err != nil {
+		return nil, err
+	}
+	left, err := s.Departures.Departed(ctx, c.Tenant, who)
+	if err != nil || num == 0 && len(left) == 0 {
 		return nil, err
 	}
 	rows, err := s.Lineage.ManifestsOf(ctx, c.Tenant, num)
 	if err != nil {
 		return nil, err
 	}
+	erased := map[string]consent.Position{} // by manifest
+	for _, d := range left {
+		if _, there := erased[d.Manifest]; !there && !slices.ContainsFunc(rows, func(r ManifestRow) bool { return r.ID == d.Manifest }) {
+			row, found, err := s.Manifests.Manifest(ctx, c.Tenant, d.Manifest)
+			if err != nil {
+				return nil, err
+			}
+			if !found {
+				continue
+			}
+			rows = append(rows, row)
+		}
+		erased[d.Manifest] = max(erased[d.Manifest], d.At)
+	}
+	slices.SortFunc(rows, func(a, b ManifestRow) int {
+		return cmp.Or(cmp.Compare(a.CreatedAt, b.CreatedAt), cmp.Compare(a.ID, b.ID))
+	})
 	out := []Use{}
 	for _, row := range rows {
 		if row.State != Ready { // it never left
 			continue
 		}
-		b, err := s.open(c.Tenant, row)
+		u, within, err := s.use(ctx, c, row, who, num, erased[row.ID])
 		if err != nil {
 			return nil, err
 		}
-		if !b.within(c) {
-			continue
+		if within {
+			out = append(out, u)
 		}
-		u := Use{Manifest: row.ID, Purpose: b.job.Spec.Purpose, State: row.State, ExpiresAt: b.job.ExpiresAt}
-		if u.Runs, err = b.runs(ctx); err != nil {
-			return nil, err
+	}
+	return out, nil
+}
+
+// use is what a manifest is to a person; erased is the position of an erasure
+// that it held them until, 0 for none.
+func (s *Service) use(ctx context.Context, c Caller, row ManifestRow, who consent.Subject, num consent.SubjectNum, erased consent.Position) (Use, bool, error) {
+	b, err := s.open(c.Tenant, row)
+	if err != nil || !b.within(c) {
+		return Use{}, false, err
+	}
+	u := Use{Manifest: row.ID, Purpose: b.job.Spec.Purpose, State: row.State, ExpiresAt: b.job.ExpiresAt}
+	if u.Runs, err = b.runs(ctx); err != nil {
+		return Use{}, false, err
+	}
+	// Who was erased since and came back permits what is new, not what was there.
+	left := consent.Leaving{Position: erased, Erased: true}
+	if erased == 0 {
+		if left, err = s.Ledger.Left(ctx, c.Tenant, num, u.Purpose, b.job.Spec.AtPosition); err != nil {
+			return Use{}, false, err
 		}
 		a, err := s.Ledger.Decide(ctx, c.Tenant, []consent.Subject{who}, consent.Question{Purpose: u.Purpose})
 		if err != nil {
-			return nil, err
+			return Use{}, false, err
 		}
-		left, err := s.Ledger.Left(ctx, c.Tenant, num, u.Purpose, b.job.Spec.AtPosition)
-		if err != nil {
-			return nil, err
-		}
-		// Who was erased since and came back permits what is new, not what was there.
-		if u.Permitted = a.Decisions[0].Allowed && !left.Erased; !u.Permitted {
-			u.Assessment = assessment(u.Runs, left)
-		}
-		out = append(out, u)
+		u.Permitted = a.Decisions[0].Allowed && !left.Erased
 	}
-	return out, nil
+	if !u.Permitted {
+		u.Assessment = assessment(u.Runs, left)
+	}
+	return u, true, nil
 }

@@ -13,16 +13,17 @@ import (
 // Deps are what a Service is made of. All but Log, Step, Workers, ShardRows and
 // SortBytes are required.
 type Deps struct {
-	Ledger    *consent.Ledger
-	Corpus    Corpus
-	Manifests Manifests
-	Lineage   Lineage
-	Contents  Contents
-	Files     Files
-	Formats   []Format
-	Vault     Vault
-	Notary    Notary
-	Log       *slog.Logger
+	Ledger     *consent.Ledger
+	Corpus     Corpus
+	Manifests  Manifests
+	Lineage    Lineage
+	Contents   Contents
+	Departures Departures
+	Files      Files
+	Formats    []Format
+	Vault      Vault
+	Notary     Notary
+	Log        *slog.Logger
 	// Step is called after every durable step of a build, by name: "scanned",
 	// "merged", "part", "settled", "entered", "signed", "ready". Tests kill the process there.
 	Step      func(string)

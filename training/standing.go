@@ -30,8 +30,11 @@ type standing struct {
 	went     map[consent.SubjectNum]bool // of them, those of the last look
 	none     bool                        // the policy does not know the purpose any more: nothing may leave
 	by       map[consent.Jurisdiction]*verdicts
-	goneDocs map[int64]bool   // that were erased
-	rules    [][]consent.Rule // by collection: as it decided, and as it is now
+	goneDocs map[int64]bool     // that were erased, or are to be
+	noted    int                // of them, those that the manifest says of itself
+	removals []consent.Removing // of documents, that are not carried out
+	removing []string           // the same, by name, once goneDocs has them
+	rules    [][]consent.Rule   // by collection: as it decided, and as it is now
 	one      []consent.Verdict
 	two      []consent.Verdict
 }
@@ -75,6 +78,32 @@ func (b *build) standingNow(ctx context.Context) (*standing, error) {
 	return st, nil
 }
 
+// documents notes which documents were erased, and which are to be by what is
+// acknowledged: from then on they are in no answer, whenever they are deleted.
+func (st *standing) documents(ctx context.Context, b *build) error {
+	st.goneDocs, st.removing = map[int64]bool{}, nil
+	note := func(nums []int64, err error) error {
+		for _, num := range nums {
+			st.goneDocs[num] = true
+		}
+		return err
+	}
+	// In the order in which they go: from the corpus to what the erasure resolved
+	// before that, and from there to the manifest.
+	for _, r := range st.removals {
+		st.removing = append(st.removing, r.ID)
+		if err := note(b.Corpus.Condemned(ctx, b.t, r)); err != nil {
+			return err
+		}
+		if err := note(b.Contents.Erased(ctx, b.t, r.ID)); err != nil {
+			return err
+		}
+	}
+	own, err := b.Contents.Erased(ctx, b.t, b.row.ID)
+	st.noted = len(own)
+	return note(own, err)
+}
+
 // standingOrNone is standingNow for what is built: where the policy does not
 // know the purpose any more, nothing may leave.
 func (b *build) standingOrNone(ctx context.Context) (*standing, error) {
@@ -89,7 +118,7 @@ func (b *build) standingOrNone(ctx context.Context) (*standing, error) {
 
 // look brings verdicts up to date and notes who spoke.
 func (st *standing) look(p consent.Permit) {
-	st.now = max(st.now, p.Now())
+	st.now, st.removals = max(st.now, p.Now()), p.Removing()
 	for def, v := range st.by {
 		v.spoke, v.anew = map[consent.SubjectNum]bool{}, false
 		p.Sync(def, &v.cursor, func(unknown consent.Verdict) {
@@ -172,6 +201,23 @@ func (st *standing) why(e *entry) string {
 		}
 	}
 	return why
+}
+
+// stays reports whether a person permits, wherever they are taken to be.
+func (st *standing) stays(num consent.SubjectNum) bool {
+	if st.none || st.gone[num] {
+		return false
+	}
+	for _, v := range st.by {
+		verdict, ok := v.of[num]
+		if !ok {
+			verdict = v.unknown
+		}
+		if verdict != consent.Allow {
+			return false
+		}
+	}
+	return true
 }
 
 func (st *standing) list(v *verdicts, nums []consent.SubjectNum, out []consent.Verdict, all consent.Verdict) ([]consent.Verdict, consent.Verdict) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/assent-gateway/assent/consent"
@@ -23,6 +24,7 @@ type watch struct {
 	due     consent.Time
 	members []consent.SubjectNum // ascending
 	erased  int                  // how many of its documents were
+	removes []string             // erasures of documents that were under way
 	last    *Checked             // nil: not judged, or not to be remembered
 }
 
@@ -85,7 +87,8 @@ func (w *watch) again(ctx context.Context, b *build) (out Checked, same bool, er
 	if err != nil {
 		return out, false, err
 	}
-	changed := len(erased) != w.erased || !slices.EqualFunc(rules, w.rules, slices.Equal) || w.due != 0 && w.due <= permit.Now()
+	byID := func(r consent.Removing, id string) int { return strings.Compare(r.ID, id) }
+	changed := len(erased) != w.erased || slices.CompareFunc(permit.Removing(), w.removes, byID) != 0 || !slices.EqualFunc(rules, w.rules, slices.Equal) || w.due != 0 && w.due <= permit.Now()
 	spoke := func(num consent.SubjectNum) {
 		if !changed {
 			_, changed = slices.BinarySearch(w.members, num)
@@ -117,7 +120,8 @@ func (w *watch) anew(ctx context.Context, b *build) (Checked, error) {
 	if st.none {
 		return out, nil
 	}
-	w.rules, w.due, w.since, w.members, w.erased = st.rules, st.due, st.at, sortedNums(members), len(st.goneDocs)
+	w.rules, w.due, w.since, w.members = st.rules, st.due, st.at, sortedNums(members)
+	w.erased, w.removes = st.noted, st.removing
 	w.cursors = map[consent.Jurisdiction]consent.Cursor{}
 	for def, v := range st.by {
 		w.cursors[def] = v.cursor

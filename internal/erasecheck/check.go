@@ -126,8 +126,9 @@ type Copies interface {
 	CopiesOf(ctx context.Context, t consent.TenantID, num consent.SubjectNum) ([]Copy, error)
 	// CopiesWith are those of manifests that hold any of some documents.
 	CopiesWith(ctx context.Context, t consent.TenantID, docs []retrieval.DocNum) ([]Copy, error)
-	// Lineage counts those that were finished, and the runs bound to them.
-	Lineage(ctx context.Context, t consent.TenantID, num consent.SubjectNum) (erasure.Lineage, error)
+	// Lineage counts those that were finished, and the runs bound to them, and
+	// returns their ids.
+	Lineage(ctx context.Context, t consent.TenantID, num consent.SubjectNum) (erasure.Lineage, []string, error)
 	// Lying reports whether files of a manifest are on this gateway's disk.
 	Lying(id string) (bool, error)
 }
@@ -295,12 +296,16 @@ func (c *Checker) Check(ctx context.Context, o erasure.Order) ([]erasure.Finding
 	if err != nil {
 		return nil, nil, err
 	}
+	back, err := c.back(ctx, o, m)
+	if err != nil {
+		return nil, nil, err
+	}
 	hits, err := c.files(ctx, o, m, r)
 	if err != nil {
 		return nil, nil, err
 	}
 	named := false
-	if m.Lookup != [32]byte{} {
+	if m.Lookup != [32]byte{} && !back {
 		if named, err = c.Rows.Named(ctx, o.Tenant, m.Lookup); err != nil {
 			return nil, nil, err
 		}
@@ -310,7 +315,7 @@ func (c *Checker) Check(ctx context.Context, o erasure.Order) ([]erasure.Finding
 		copyWhy = c.keyWhy()
 	}
 	r.find(Manifests, uint64(copies), copyLevel, "manifests that hold the person, or any of the documents, asked for by number, their files' keys and files each looked for", copyWhy)
-	c.judge(r, m, counts{rows: uint64(linked+traces) + hits + opened + k.found, kept: k.redacted + k.stripped, linked: uint64(linked), index: uint64(inIndex), held: uint64(held), named: named, outside: out}, level)
+	c.judge(r, m, counts{rows: uint64(linked+traces) + hits + opened + k.found, kept: k.redacted + k.stripped, linked: uint64(linked), index: uint64(inIndex), held: uint64(held), named: named, back: back, outside: out}, level)
 	return r.findings, r.probes, nil
 }
 
@@ -319,6 +324,7 @@ type counts struct {
 	rows, linked, index, held uint64
 	kept                      uint64 // documents, in another form
 	named                     bool
+	back                      bool // the lookup is that of who came back
 	outside                   outsideFiles
 }
 
@@ -359,6 +365,9 @@ func (c *Checker) judge(r *report, m *material, n counts, level erasure.Level) {
 	if len(c.roots()) > 0 {
 		how += ", and every file read for them"
 	}
+	if n.back {
+		how += ", but for the lookup, which is that of a new row: they came back"
+	}
 	if of < level {
 		keyWhy = why
 	}
@@ -373,12 +382,13 @@ func (c *Checker) keyWhy() string {
 	return whyBackup
 }
 
-// copiesNow are the manifests that hold the person, or any of the documents.
+// copiesNow are the manifests that hold the person, or any of the documents that
+// are to go.
 func (c *Checker) copiesNow(ctx context.Context, o erasure.Order, m *material) ([]Copy, error) {
 	if o.Subject != 0 {
 		return c.Copies.CopiesOf(ctx, o.Tenant, o.Subject)
 	}
-	if len(m.Docs) == 0 {
+	if len(m.Docs) == 0 || m.Stripping {
 		return nil, nil
 	}
 	return c.Copies.CopiesWith(ctx, o.Tenant, m.Docs)

@@ -104,7 +104,7 @@ func (c *Checker) Gather(ctx context.Context, o erasure.Order) (erasure.Gathered
 		return out, err
 	}
 	if o.Subject != 0 {
-		if out.Lineage, err = c.Copies.Lineage(ctx, o.Tenant, o.Subject); err != nil {
+		if out.Lineage, out.Held, err = c.Copies.Lineage(ctx, o.Tenant, o.Subject); err != nil {
 			return out, err
 		}
 	}

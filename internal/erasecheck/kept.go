@@ -143,7 +143,15 @@ func (n names) in(text string) bool {
 // joins reports whether two neighbouring runes are of one word.
 func joins(a, b rune) bool {
 	word := func(r rune) bool { return r == '_' || unicode.In(r, unicode.L, unicode.N, unicode.M) }
-	return word(a) && word(b)
+	if !word(a) || !word(b) {
+		return false
+	}
+	return unicode.Is(unicode.M, b) || !dense(a) && !dense(b)
+}
+
+// dense reports whether a rune is of a script whose words stand side by side.
+func dense(r rune) bool {
+	return unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul, unicode.Thai, unicode.Lao, unicode.Khmer, unicode.Myanmar)
 }
 
 // addNames keeps what names the person, to be read for in what is kept.

@@ -121,11 +121,23 @@ func CheckURL(address string) error {
 	case "https":
 		return nil
 	case "http":
-		if ip, err := netip.ParseAddr(u.Hostname()); err == nil && ip.IsLoopback() || u.Hostname() == "localhost" {
+		if Local(u.Hostname()) {
 			return nil
 		}
 	}
 	return &InputError{"url", "is not https, which is needed off this machine"}
+}
+
+// Local reports whether a host is this machine by its name.
+func Local(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback() || host == "localhost"
+}
+
+// Here reports whether a checked processor is on this machine.
+func (p *Processor) Here() bool {
+	u, err := url.Parse(p.URL)
+	return err == nil && Local(u.Hostname())
 }
 
 // Shown is the address as it may be shown: without its query, which may hold a

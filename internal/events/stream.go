@@ -134,7 +134,8 @@ func (s *Stream) Suppressed(t consent.TenantID, c consent.Change, told Told) ([]
 // staleSink is the cursor up to which it is known which manifests became stale.
 const staleSink = "manifest.stale"
 
-// Settle finds out which manifests became stale up to a position. Entries are
+// Settle finds out which manifests became stale up to a position, or the head
+// where that comes first. Entries are
 // looked at in order; whichever gateway finds one first moves the cursor with
 // it. While none is found the cursor lags behind what each gateway knows, so
 // that not every entry costs a write.
@@ -162,7 +163,7 @@ func (s *Stream) Settle(ctx context.Context, t consent.TenantID, upTo consent.Po
 			return err
 		}
 		if reached == from {
-			return nil // the ledger ends here
+			return nil // the ledger ends here: what came back of the erased is erased up to what is to come
 		}
 		if len(stale) > 0 || reached-at >= settleLag {
 			moved, err := s.Store.Advance(ctx, t, staleSink, at, reached, stale)

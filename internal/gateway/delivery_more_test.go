@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -171,6 +172,10 @@ func TestProcessorsOfAnErasureThatWaits(t *testing.T) {
 	took := r.until(func(took []delivered) bool { return took[len(took)-1].Data.ID == no.ID })
 	if last := took[len(took)-1]; last.Data.State != "received" || fmt.Sprint(last.Data.Identifiers) != "[user:cy]" {
 		t.Errorf("told of %+v", last.Data)
+	}
+	early := erasure.Answer{Says: erasure.Acknowledged, Signature: ed25519.Sign(private, erasure.SignedAnswer(yes.ID, [32]byte{}))}
+	if err := g.Erasure.Answer(t.Context(), gateway.DefaultTenant, yes.ID, "crm", early); !errors.Is(err, erasure.ErrState) {
+		t.Errorf("acknowledged before anybody was told to erase: %v", err)
 	}
 	if e, err := g.Erasure.Get(t.Context(), gateway.DefaultTenant, yes.ID); err != nil || e.Processors[0].State != erasure.Silent {
 		t.Errorf("before approval: %v %v", e.Processors, err)

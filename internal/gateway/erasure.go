@@ -130,26 +130,47 @@ const (
 	buildAgain    = consent.Time(2 * time.Second)
 )
 
+// heldAgain is how soon an erasure looks again whether documents are held.
+const heldAgain = consent.Time(time.Minute)
+
+// heldUp lets an erasure wait, before anything of it is deleted, while another one
+// holds any of its documents. What is past its retention is passed over instead.
+func (g *Gateway) heldUp(ctx context.Context, o erasure.Order) error {
+	if o.Removal.Expired {
+		return nil
+	}
+	held, err := g.Retrieval.Held(ctx, o.Tenant, erasecheck.WhichOf(o))
+	if err != nil || !held {
+		return err
+	}
+	head, err := g.Ledger.Head(ctx, o.Tenant)
+	if err != nil {
+		return err
+	}
+	return erasure.NotBefore(head.Now + heldAgain)
+}
+
 // resolveDocuments notes the numbers of the documents that an erasure is about.
+// Whose vectors alone go is in manifests as before: they hold none.
 func (g *Gateway) resolveDocuments(ctx context.Context, o erasure.Order) (map[string]uint64, bool, error) {
-	if o.Subject != 0 {
-		return nil, false, nil
+	if err := g.heldUp(ctx, o); err != nil || o.Subject != 0 || o.Removal.Vectors {
+		return nil, false, err
 	}
-	const page = 1000
-	w := erasecheck.WhichOf(o)
-	for {
-		rows, err := g.db.Condemned(ctx, o.Tenant, w, page)
-		if err != nil {
-			return nil, false, err
-		}
-		nums := make([]int64, len(rows))
-		for i, r := range rows {
-			nums[i], w.After = int64(r.Num), max(w.After, r.From)
-		}
-		if err := g.db.AddErased(ctx, o.Tenant, o.ID, nums); err != nil || len(rows) < page {
-			return nil, false, err
-		}
+	// Versions are named as they are, also those that were replaced meanwhile.
+	if len(o.Removal.Versions) > 0 {
+		return nil, false, g.db.AddErased(ctx, o.Tenant, o.ID, o.Removal.Versions)
 	}
+	return nil, false, g.Retrieval.EachCondemned(ctx, o.Tenant, erasecheck.WhichOf(o), func(docs []retrieval.DocNum) error {
+		return g.db.AddErased(ctx, o.Tenant, o.ID, numbers(docs))
+	})
+}
+
+func numbers(docs []retrieval.DocNum) []int64 {
+	out := make([]int64, len(docs))
+	for i, num := range docs {
+		out[i] = int64(num)
+	}
+	return out
 }
 
 // eraseManifestsWith deletes the copies of training manifests that hold rows of
@@ -191,10 +212,7 @@ func (c copies) CopiesOf(ctx context.Context, t consent.TenantID, num consent.Su
 }
 
 func (c copies) CopiesWith(ctx context.Context, t consent.TenantID, docs []retrieval.DocNum) ([]erasecheck.Copy, error) {
-	nums := make([]int64, len(docs))
-	for i, num := range docs {
-		nums[i] = int64(num)
-	}
+	nums := numbers(docs)
 	slices.Sort(nums)
 	rows, err := c.g.Training.HoldingDocuments(ctx, t, nums)
 	out := make([]erasecheck.Copy, len(rows))
@@ -297,7 +315,7 @@ func (c namedCorpus) Expired(ctx context.Context, t consent.TenantID, now consen
 	if err != nil {
 		return false, err
 	}
-	rows, err := c.g.db.Condemned(ctx, t, retrieval.Which{Before: head.Position + 1, ExpiredAt: now}, 1)
+	rows, err := c.g.Retrieval.Selected(ctx, t, retrieval.Which{Before: head.Position + 1, ExpiredAt: now}, 1)
 	return len(rows) > 0, err
 }
 

@@ -68,7 +68,8 @@ func TestTheErasedStayErasedAfterARestore(t *testing.T) {
 	if _, err := g.Erasure.Cancel(ctx, id, erase(t, g, "fay").ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := g.Erasure.Hold(ctx, id, erase(t, g, "gus").ID, "court"); err != nil {
+	heldOfGus := erase(t, g, "gus").ID
+	if _, err := g.Erasure.Hold(ctx, id, heldOfGus, "court"); err != nil {
 		t.Fatal(err)
 	}
 	remove := func(name string) string {
@@ -153,7 +154,7 @@ func TestTheErasedStayErasedAfterARestore(t *testing.T) {
 	}
 	named, err := g.Ledger.Unscrubbed(ctx, id)
 	mark, _ := g.Ledger.Find(ctx, id, subject(t, "gus"))
-	gus, _ := g.Ledger.Behind(ctx, id, mark)
+	gus, _ := g.Ledger.Behind(ctx, id, mark, heldOfGus)
 	if err != nil || len(named) != 1 || gus.Num == 0 || named[gus.Num].IsZero() {
 		t.Errorf("%d people are still named, %v; want Gus, whose erasure is held", len(named), err)
 	}

@@ -622,3 +622,9 @@ func (g *Gateway) FormsInWeaviate(t testing.TB, name string, who consent.Subject
 	ids, tokens := g.index.index.Forms(c.ID, refs, num)
 	return slices.Concat(out, ids, tokens)
 }
+
+// Names reports whether this gateway knows that a key is in use.
+func (g *Gateway) Names(ctx context.Context, ref seal.Ref) (bool, error) {
+	named, err := g.namedKeys(ctx)
+	return err == nil && named(ref), err
+}

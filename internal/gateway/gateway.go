@@ -23,6 +23,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -549,8 +550,10 @@ func (g *Gateway) sweep(ctx context.Context) error {
 	return err
 }
 
-// namedKeys returns what the rows name. A commit of our own comes first: where
-// commits wait for a standby, it returns when those before it are to be seen.
+// namedKeys returns what the rows name, and the ledgers: each is brought to the head
+// after the keys were listed, since another gateway's entries name keys, too. A
+// commit of our own comes first: where commits wait for a standby, it returns when
+// those before it are to be seen.
 func (g *Gateway) namedKeys(ctx context.Context) (func(seal.Ref) bool, error) {
 	generation, err := g.db.VaultGeneration(ctx)
 	if err == nil {
@@ -558,6 +561,9 @@ func (g *Gateway) namedKeys(ctx context.Context) (func(seal.Ref) bool, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if _, whole, err := g.openHere(ctx); err != nil || !whole {
+		return nil, cmp.Or(err, consent.ErrUnavailable) // what a closed ledger names nobody can tell
 	}
 	named := map[seal.Ref]bool{}
 	err = g.db.KeyRefs(ctx, func(ref seal.Ref) error {

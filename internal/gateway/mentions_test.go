@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -35,6 +36,37 @@ func mentionsStart(t testing.TB, g *gateway.Gateway) {
 	}
 	makeCollection(t, g, "c", retrieval.Spec{})
 	store(t, g, "c", naming(t)...)
+}
+
+// A name is found where the analyser makes one term of it and what it is joined
+// to: in the genitive, with its namespace, in a link.
+func TestSuspectedMentionsAreFoundInsideTerms(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, open opener) {
+		g := open(t, gateway.Config{ErasuresByHand: true})
+		mentionsStart(t, g)
+		say(t, g, consent.Granted, []string{"user:\u738b\u4f1f"}, rag, emb)
+		texts := []string{"It is Ada's server.", "It is ADA\u2019S.", "Said user:ada again.", "The user:Ada's own.", "[x](mailto:ada@example.org)", "See email:ada@example.org."}
+		var docs []retrieval.Document
+		for i, text := range texts {
+			docs = append(docs, retrieval.Document{ID: fmt.Sprint("joined", i), Owners: persons(t, "bob"), Text: text})
+		}
+		store(t, g, "c", append(docs, retrieval.Document{ID: "han", Owners: persons(t, "bob"), Text: "\u6211\u53eb\u738b\u4f1f\u3002"})...)
+		e := ended(t, g, erase(t, g, "ada").ID)
+		list := waiting(t, g, e.ID)
+		for i, text := range texts {
+			if _, found := list[fmt.Sprint("joined", i)]; !found {
+				t.Errorf("not found: %q", text)
+			}
+		}
+		if len(list) != len(texts)+3 {
+			t.Errorf("%d wait, want %d", len(list), len(texts)+3)
+		}
+		e = ended(t, g, erase(t, g, "user:\u738b\u4f1f").ID)
+		if list := waiting(t, g, e.ID); len(list) != 1 || len(list["han"].Passages) != 1 {
+			t.Errorf("of a name in a text without spaces: %+v", list)
+		}
+	})
 }
 
 // waiting are the documents that wait for review, by id.

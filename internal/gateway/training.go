@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/erasure"
+	"github.com/assent-gateway/assent/internal/erasecheck"
 	"github.com/assent-gateway/assent/internal/parquetrows"
 	"github.com/assent-gateway/assent/internal/sealedfile"
 	"github.com/assent-gateway/assent/internal/translog"
@@ -35,7 +37,7 @@ func (g *Gateway) newTraining() error {
 		return err
 	}
 	g.Training = training.NewService(training.Deps{
-		Ledger: g.Ledger, Corpus: pastCorpus{g.Retrieval}, Manifests: g.db, Lineage: g.db, Contents: g.db, Files: files,
+		Ledger: g.Ledger, Corpus: pastCorpus{g.Retrieval}, Manifests: g.db, Lineage: g.db, Contents: g.db, Departures: departures{g}, Files: files,
 		Formats: []training.Format{training.JSONL{}, parquetrows.Format{}},
 		Vault:   g.vault.Manifests(), Notary: notary{g.Tree}, Log: g.cfg.Log, Step: g.cfg.Step,
 		Workers: g.cfg.Training.Workers, ShardRows: g.cfg.Training.ShardRows, SortBytes: g.cfg.Training.SortBytes,
@@ -121,6 +123,15 @@ func (c pastCorpus) Rule(ctx context.Context, t consent.TenantID, id int64) (con
 		return consent.Rule{}, false, nil
 	}
 	return col.Rule(), err == nil, err
+}
+
+func (c pastCorpus) Condemned(ctx context.Context, t consent.TenantID, r consent.Removing) (nums []int64, err error) {
+	o := erasure.Order{Position: r.At, At: r.Asked, Removal: r.Removal}
+	err = c.s.EachCondemned(ctx, t, erasecheck.WhichOf(o), func(docs []retrieval.DocNum) error {
+		nums = append(nums, numbers(docs)...)
+		return nil
+	})
+	return nums, err
 }
 
 var levels = map[string]retrieval.Level{"private": retrieval.Private, "listed": retrieval.Listed, "tenant": retrieval.TenantWide}

@@ -41,15 +41,29 @@ func TestWhoReturnsAfterErasureRevivesNoManifest(t *testing.T) {
 	if _, _, err := g.Training.Bind(t.Context(), trainer, m.ID, training.Run{ID: "r"}); err != nil {
 		t.Fatal(err)
 	}
-	wantPurged(t, ended(t, g, erase(t, g, "ada").ID))
+	used := func(when string) {
+		t.Helper()
+		uses, err := g.Training.Uses(t.Context(), trainer, subject(t, "ada"))
+		if err != nil || len(uses) != 1 || uses[0].Permitted || uses[0].Assessment != training.AssessmentRequired || len(uses[0].Runs) != 1 {
+			t.Errorf("lineage %s: %+v %v", when, uses, err)
+		}
+	}
+	e := erase(t, g, "ada")
+	used("while the erasure is open")
+	wantPurged(t, ended(t, g, e.ID))
+	used("of who was erased")
 	say(t, g, consent.Granted, []string{"ada"}, rag, emb, trn)
 	c, err := g.Training.Check(t.Context(), trainer, m.ID)
 	if err != nil || c.Status != training.Revoked || len(c.Drop) != 1 || c.Reasons["erased"] != 1 {
 		t.Errorf("check: %+v %v", c, err)
 	}
-	uses, err := g.Training.Uses(t.Context(), trainer, subject(t, "ada"))
-	if err != nil || len(uses) != 1 || uses[0].Permitted || uses[0].Assessment != training.AssessmentRequired {
-		t.Errorf("lineage: %+v %v", uses, err)
+	used("of who came back")
+	if r := stated(t, g, e.ID).Statement.Lineage; r == nil || r.Manifests != 1 || r.Runs != 1 {
+		t.Errorf("the receipt's lineage: %+v", r)
+	}
+	runs, err := g.Training.Runs(t.Context(), trainer, m.ID)
+	if err != nil || len(runs) != 1 || runs[0].Assessment != training.AssessmentRequired {
+		t.Errorf("runs: %+v %v", runs, err)
 	}
 	// What is new may be used.
 	put(t, g, caller, "a", retrieval.Document{ID: "ada's new", Owners: people(t, "ada")})

@@ -438,10 +438,16 @@ func TestLineageOfARun(t *testing.T) {
 	if again, made, err := g.Training.Bind(t.Context(), trainer, m.ID, run); err != nil || made || again.Position != first.Position {
 		t.Errorf("bound again: %v %v", made, err)
 	}
-	other := run
-	other.Model = ""
-	if _, _, err := g.Training.Bind(t.Context(), trainer, m.ID, other); !errors.Is(err, training.ErrConflict) {
-		t.Errorf("bound otherwise: %v", err)
+	for _, other := range []training.Run{{ID: "r 1", Model: "sha256:" + strings.Repeat("cd", 32)}, {ID: "r 1", Model: run.Model, Pipeline: "weekly"}} {
+		if _, _, err := g.Training.Bind(t.Context(), trainer, m.ID, other); !errors.Is(err, training.ErrConflict) {
+			t.Errorf("bound otherwise: %v", err)
+		}
+	}
+	// A repeat of what came before the model was known, and of what told it alone.
+	for _, late := range []training.Run{{ID: "r 1", Pipeline: "nightly"}, {ID: "r 1", Model: run.Model}} {
+		if again, made, err := g.Training.Bind(t.Context(), trainer, m.ID, late); err != nil || made || again.Position != first.Position || again.Model != run.Model {
+			t.Errorf("repeated late: %+v %v %v", again, made, err)
+		}
 	}
 	use := func(who string) []training.Use {
 		uses, err := g.Training.Uses(t.Context(), trainer, subject(t, who))
@@ -492,17 +498,24 @@ func TestRemedyOfARun(t *testing.T) {
 			t.Errorf("%s, %s: %+v %v", what, who, uses, err)
 			return
 		}
-		if got := uses[0].Runs[0].Remedy; got == nil && remedy != "" || got != nil && (got.Choice != remedy || got.By != "Cy") {
+		if got := uses[0].Runs[0].Remedy; got == nil && remedy != "" || got != nil && (got.Choice != remedy || got.By != "Dr. Cy") {
 			t.Errorf("%s, %s: remedy %+v", what, who, got)
 		}
 		if uses[0].Runs[0].Model != "sha256:"+strings.Repeat("ab", 32) {
 			t.Errorf("model %q", uses[0].Runs[0].Model)
 		}
 	}
+	assessed := func(what, want string) {
+		t.Helper()
+		if runs, err := g.Training.Runs(t.Context(), trainer, m.ID); err != nil || len(runs) != 1 || runs[0].Assessment != want {
+			t.Errorf("%s: %+v %v, want %q", what, runs, err, want)
+		}
+	}
 	want("before a decision", "ada", training.AssessmentRequired, "")
+	assessed("before a decision", training.AssessmentRequired)
 	decide := func(choice string, made bool) training.Remedy {
 		t.Helper()
-		r, was, err := g.Training.Decide(t.Context(), trainer, m.ID, "r", training.Remedy{Choice: choice, By: "Cy"})
+		r, was, err := g.Training.Decide(t.Context(), trainer, m.ID, "r", training.Remedy{Choice: choice, By: "Dr. Cy"})
 		if err != nil || was != made {
 			t.Fatal(was, err)
 		}
@@ -513,19 +526,29 @@ func TestRemedyOfARun(t *testing.T) {
 		t.Error("decided again: another entry")
 	}
 	row, ok := g.Entry(t, first.Position)
-	if body := string(row.Sealed); !ok || row.Kind != consent.KindRemedy || !strings.Contains(body, `"remedy":"no_action"`) || strings.Contains(body, "Cy") {
+	if body := string(row.Sealed); !ok || row.Kind != consent.KindRemedy || !strings.Contains(body, `"remedy":"no_action"`) || strings.Contains(body, "Dr. Cy") {
 		t.Errorf("entry: kind %d, %s", row.Kind, body)
 	}
 	want("decided", "ada", training.AssessmentDecided, "no_action")
 	want("decided", "bob", "", "no_action")
 	say(t, g, consent.Revoked, []string{"bob"}, trn) // later than that
 	want("somebody left behind the decision", "bob", training.AssessmentRequired, "no_action")
+	assessed("somebody left behind the decision", training.AssessmentRequired)
 	want("somebody left behind the decision", "ada", training.AssessmentDecided, "no_action")
 	decide("retrain", true)
 	want("decided again", "bob", training.AssessmentDecided, "retrain")
+	say(t, g, consent.Granted, []string{"bob"}, trn)
+	say(t, g, consent.Revoked, []string{"bob"}, trn)
+	want("bob left once more", "bob", training.AssessmentRequired, "retrain")
+	decide("retrain", true) // the same, about him as well
+	want("the same was decided for him", "bob", training.AssessmentDecided, "retrain")
+	decide("retrain", false)
 	wantPurged(t, ended(t, g, erase(t, g, "ada").ID))
 	want("erased behind the decision", "ada", training.AssessmentRequired, "retrain")
-	if _, _, err := g.Training.Decide(t.Context(), trainer, m.ID, "other", training.Remedy{Choice: "retrain", By: "Cy"}); !errors.Is(err, training.ErrNotFound) {
+	assessed("erased behind the decision", training.AssessmentRequired)
+	decide("retrain", true)
+	assessed("decided for her, too", training.AssessmentDecided)
+	if _, _, err := g.Training.Decide(t.Context(), trainer, m.ID, "other", training.Remedy{Choice: "retrain", By: "Dr. Cy"}); !errors.Is(err, training.ErrNotFound) {
 		t.Errorf("of no run: %v", err)
 	}
 }

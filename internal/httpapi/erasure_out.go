@@ -44,16 +44,16 @@ type answerOut struct {
 }
 
 type targetOut struct {
-	Name      string `json:"name"`
-	Kind      string `json:"kind"`
-	State     string `json:"state"`
-	Goal      string `json:"goal"`
-	Level     string `json:"level"`
-	Deleted   uint64 `json:"deleted"`
-	Remaining uint64 `json:"remaining"`
-	Method    string `json:"method,omitempty"`
-	CheckedAt string `json:"checked_at,omitempty"`
-	Exception string `json:"exception,omitempty"`
+	Name      string  `json:"name"`
+	Kind      string  `json:"kind"`
+	State     string  `json:"state"`
+	Goal      string  `json:"goal"`
+	Level     string  `json:"level"`
+	Deleted   uint64  `json:"deleted"`
+	Remaining uint64  `json:"remaining"`
+	Method    string  `json:"method"`     // "" until it was checked
+	CheckedAt *string `json:"checked_at"` // null until then
+	Exception string  `json:"exception,omitempty"`
 }
 
 type probeOut struct {
@@ -76,7 +76,10 @@ func erasureOf(e *erasure.Erasure) erasureOut {
 	for i, t := range e.Targets {
 		out.Targets[i] = targetOut{
 			Name: t.Name, Kind: t.Kind, State: t.State(), Goal: t.Goal.String(), Level: t.Level.String(), Deleted: t.Deleted,
-			Remaining: t.Remaining, Method: t.Method, CheckedAt: t.CheckedAt.String(), Exception: t.Exception,
+			Remaining: t.Remaining, Method: t.Method, Exception: t.Exception,
+		}
+		if at := t.CheckedAt.String(); at != "" {
+			out.Targets[i].CheckedAt = &at
 		}
 	}
 	for i, p := range e.Processors {

@@ -152,6 +152,10 @@ func TestHoldCancelDecide(t *testing.T) {
 		t.Helper()
 		return s.do(t, "POST", "/v1/erasures/"+ids[i]+"/"+verb, body)
 	}
+	// Every member of a target is there, checked or not.
+	if a := s.do(t, "GET", "/v1/erasures/"+ids[0], "").is(200); !strings.Contains(string(a.body), `"method":"","checked_at":null`) {
+		t.Errorf("before it was checked: %s", a.body)
+	}
 	at(0, "hold", "").is(400, "invalid_input", "reason")
 	if a := at(0, "hold", `{"reason":"court"}`).is(200); a.get("state") != "held" {
 		t.Errorf("held: %s", a.body)

@@ -212,6 +212,13 @@ func (c *call) receive() error {
 		}
 	}
 	in.may = c.mayErase
+	for i := range read {
+		if bad[i] == nil {
+			if err := in.permitted(&read[i]); err != nil {
+				return err // before any is applied
+			}
+		}
+	}
 	results := make([]appliedOut, len(read))
 	for i := range read {
 		err := bad[i]

@@ -158,6 +158,11 @@ func TestEventsNeedTheScopeOfWhatTheyCause(t *testing.T) {
 	s.ask(t, eraser, "POST", "/v1/events", consent, structured).is(403, "scope_missing", "")
 	s.ask(t, limited, "POST", "/v1/events", erase, structured).is(403, "scope_missing", "")
 	s.ask(t, writer, "POST", "/v1/events", "["+consent+","+erase+"]", batched).is(403, "scope_missing", "")
+	mine, others := event("3", "erasure.requested", `{"scope":"collection","collection":"c"}`), event("4", "erasure.requested", `{"scope":"collection","collection":"d"}`)
+	s.ask(t, limited, "POST", "/v1/events", "["+mine+","+others+"]", batched).is(404, "not_found", "")
+	if a := s.do(t, "GET", "/v1/erasures", "").is(200); a.get("erasures") != "[]" {
+		t.Errorf("something of a batch that may not be applied was: %s", a.body)
+	}
 	if a := s.do(t, "GET", "/v1/consent/ada", "").is(200); a.get("statuses") != "[]" {
 		t.Errorf("something was applied: %s", a.body)
 	}

@@ -74,15 +74,15 @@ func (c *call) listEvents() error {
 			return invalid("limit", "is not a number from 1 to 1000")
 		}
 	}
-	head, err := c.Ledger.Head(c.ctx(), c.tenant())
-	if err != nil {
-		return err
-	}
 	found, upTo, err := c.Events.Read(c.ctx(), c.tenant(), from, limit)
 	if err != nil {
 		return err
 	}
-	out := eventsOut{Events: []jsontext.Value{}, NextAfter: upTo, LedgerPosition: max(head.Position, upTo)}
+	head, err := c.Ledger.Head(c.ctx(), c.tenant()) // not before what was read
+	if err != nil {
+		return err
+	}
+	out := eventsOut{Events: []jsontext.Value{}, NextAfter: upTo, LedgerPosition: head.Position}
 	for i := range found {
 		if c.maySee(&found[i]) {
 			out.Events = append(out.Events, found[i].Event)

@@ -138,6 +138,18 @@ func TestEventsAreOfTheLedger(t *testing.T) {
 	}
 }
 
+// TestEventsBeyondTheLedger: who asks for what is after its end does not move it.
+func TestEventsBeyondTheLedger(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	s.says(t, "granted", "ada")
+	head := s.do(t, "GET", "/v1/events", "").is(200).get("ledger_position")
+	a := s.do(t, "GET", "/v1/events?after=99999", "").is(200)
+	if a.get("events") != "[]" || a.get("next_after") != "99999" || a.get("ledger_position") != head {
+		t.Errorf("%s, want position %s", a.body, head)
+	}
+}
+
 // TestADeniedErasureIsTold: what was told as received ends as denied, and what
 // is approved is told again, by now to be erased.
 func TestADeniedErasureIsTold(t *testing.T) {

@@ -90,6 +90,20 @@ func (in *inbox) record(ctx context.Context, e *cloudEvent, once consent.Once) (
 	return results[0].Position, nil
 }
 
+// permitted reports whether an event may be applied by whoever brought it. What is
+// wrong with it otherwise, its application says.
+func (in *inbox) permitted(e *cloudEvent) error {
+	var data erasureIn
+	if e.Type != typeRequested || decode(e.Data, &data) != nil {
+		return nil
+	}
+	r, err := data.request()
+	if err != nil {
+		return nil
+	}
+	return in.may(&r)
+}
+
 func (in *inbox) erase(ctx context.Context, e *cloudEvent, once consent.Once) (consent.Position, error) {
 	var data erasureIn
 	if err := decode(e.Data, &data); err != nil {

@@ -345,10 +345,11 @@ type runOut struct {
 	Pipeline       string           `json:"pipeline,omitempty"`
 	LedgerPosition consent.Position `json:"ledger_position"`
 	Remedy         *remedyOut       `json:"remedy,omitempty"`
+	Assessment     string           `json:"assessment,omitempty"`
 }
 
 func runOf(r training.Run) runOut {
-	return runOut{r.ID, r.Model, r.Pipeline, r.Position, remedyOf(r.Remedy)}
+	return runOut{r.ID, r.Model, r.Pipeline, r.Position, remedyOf(r.Remedy), r.Assessment}
 }
 
 // bindRun binds a run. A repeat comes to the same by itself: with the same

@@ -128,26 +128,35 @@ func TestManifestLifeOverHTTP(t *testing.T) {
 	if u := s.do(t, "GET", "/v1/subjects/p3/training", "").is(200); u.get("manifests.0.assessment") != "assessment_required" {
 		t.Errorf("%s", u.body)
 	}
+	if r := s.do(t, "GET", path+"/runs", "").is(200); r.get("runs.0.assessment") != "assessment_required" {
+		t.Errorf("%s", r.body)
+	}
 	remedy := path + "/runs/r/remedy"
 	for body, field := range map[string]string{
-		`{"remedy":"forget","by":"Cy"}`:              "remedy",
-		`{"remedy":"retrain"}`:                       "by",
-		`{"remedy":"retrain","by":"a\u0000"}`:        "by",
-		`{"remedy":"retrain","by":"Cy","note":"\n"}`: "note",
+		`{"remedy":"forget","by":"Dr. Cy"}`:              "remedy",
+		`{"remedy":"retrain"}`:                           "by",
+		`{"remedy":"retrain","by":"a\u0000"}`:            "by",
+		`{"remedy":"retrain","by":"Dr. Cy","note":"\n"}`: "note",
 	} {
 		s.do(t, "POST", remedy, body).is(400, "invalid_input", field)
 	}
-	s.do(t, "POST", path+"/runs/other/remedy", `{"remedy":"retrain","by":"Cy"}`).is(404, "not_found")
+	s.do(t, "POST", path+"/runs/other/remedy", `{"remedy":"retrain","by":"Dr. Cy"}`).is(404, "not_found")
 	for _, status := range []int{201, 200} {
-		if r := s.do(t, "POST", remedy, `{"remedy":"no_action","by":"Cy","note":"one of many"}`).is(status); r.get("by") != "Cy" || r.get("decided_at") == "" {
+		if r := s.do(t, "POST", remedy, `{"remedy":"no_action","by":"Dr. Cy","note":"one of many"}`).is(status); r.get("by") != "Dr. Cy" || r.get("decided_at") == "" {
 			t.Errorf("%s", r.body)
 		}
 	}
-	s.do(t, "POST", remedy, `{"remedy":"retrain","by":"Cy"}`).is(201)
-	if r := s.do(t, "GET", path+"/runs", "").is(200); r.get("runs.0.remedy.remedy") != "retrain" || r.get("runs.0.remedy.by") != "Cy" {
+	once = "Idempotency-Key: remedy"
+	first = s.do(t, "POST", remedy, `{"remedy":"adapter_removal","by":"Dr. Cy"}`, once).is(201)
+	s.do(t, "POST", remedy, `{"remedy":"retrain","by":"Dr. Cy"}`).is(201)
+	// A repeat that comes late decides nothing anew.
+	if r := s.do(t, "POST", remedy, `{"remedy":"adapter_removal","by":"Dr. Cy"}`, once).is(201); string(r.body) != string(first.body) {
+		t.Errorf("repeated: %s, first %s", r.body, first.body)
+	}
+	if r := s.do(t, "GET", path+"/runs", "").is(200); r.get("runs.0.remedy.remedy") != "retrain" || r.get("runs.0.remedy.by") != "Dr. Cy" || r.get("runs.0.assessment") != "decided" {
 		t.Errorf("%s", r.body)
 	}
-	if u := s.do(t, "GET", "/v1/subjects/p3/training", "").is(200); u.get("manifests.0.assessment") != "decided" || u.get("manifests.0.runs.0.remedy.remedy") != "retrain" || strings.Contains(string(u.body), "Cy") {
+	if u := s.do(t, "GET", "/v1/subjects/p3/training", "").is(200); u.get("manifests.0.assessment") != "decided" || u.get("manifests.0.runs.0.remedy.remedy") != "retrain" || strings.Contains(string(u.body), "Dr. Cy") {
 		t.Errorf("%s", u.body)
 	}
 	next := s.manifest(t, plainManifest)

@@ -74,6 +74,9 @@ func (c *call) putProcessor() error {
 	if err != nil {
 		return err
 	}
+	if p.Here() && !c.key.Bootstrap { // what listens on this machine is the operator's
+		return invalid("url", "names this machine, which is for the bootstrap key alone")
+	}
 	var secret []byte // a repeat does not show it again
 	out, _, err := c.repeatable(raw, func(consent.Once) (outcome, error) {
 		made, fresh, err := c.Processors.Put(c.ctx(), c.tenant(), p)

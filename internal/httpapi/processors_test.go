@@ -76,10 +76,13 @@ func TestProcessorsBadInput(t *testing.T) {
 	if a := s.do(t, "GET", "/v1/processors", "").is(200); a.get("processors") != "[]" {
 		t.Errorf("something was registered: %s", a.body)
 	}
+	other := s.do(t, "POST", "/v1/tenants", `{"name":"other"}`).is(201).get("key")
 	for _, ok := range []string{`"http://127.0.0.1:9/"`, `"http://[::1]:9/"`, `"http://localhost:9/"`} {
 		a := s.do(t, "PUT", "/v1/processors/local", swap(address, ok))
 		if a.status > 201 {
 			t.Errorf("%s: %s", ok, a.body)
 		}
+		// Another tenant's administrator reaches nothing of the operator's by them.
+		s.ask(t, other, "PUT", "/v1/processors/local", swap(address, ok)).is(400, "invalid_input", "url")
 	}
 }

@@ -30,7 +30,8 @@ func remedyOf(r *training.Remedy) *remedyOut {
 }
 
 // decideRemedy records what a person decided. A repeat comes to the same by
-// itself, as with a run.
+// itself, as with a run, unless something else was decided meanwhile: with the
+// same Idempotency-Key it never decides anew.
 func (c *call) decideRemedy() error {
 	raw, err := c.body()
 	if err != nil {
@@ -51,8 +52,8 @@ func (c *call) decideRemedy() error {
 		return out, err
 	}
 	out, replayed, err := c.repeatable(raw, decide)
-	if err == nil && replayed { // what it said is not kept, but is there
-		_, err = decide(consent.Once{})
+	if err == nil && replayed { // what it said is not kept, but is there; something else may be decided by now
+		got, err = c.Training.Decided(c.ctx(), c.trainer(), c.param("id"), c.param("run"), training.Remedy{Choice: in.Remedy, By: in.By, Note: in.Note})
 	}
 	if err != nil {
 		return err

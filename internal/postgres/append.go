@@ -25,7 +25,10 @@ import (
 // where the other waits, is told ErrSubjectExists, and begins anew.
 //
 // A policy or a consent type changes how everyone is judged: it locks the
-// corpus head, and with it waits for every ingest that has decided already.
+// corpus head, and with it waits for every ingest that has decided already. So
+// does what takes an identifier without leaving a row under it, which an ingest
+// that makes the person would meet: a further identifier, and the suppression of
+// somebody whom nobody knew.
 func (db *DB) Append(ctx context.Context, t consent.TenantID, prepare func(consent.Head) (consent.Batch, error)) error {
 	var refused error
 	err := db.write(ctx, "append entries", func(x *tx) error {
@@ -61,11 +64,12 @@ func (x *tx) append(t consent.TenantID, m mark, entries consent.Batch) error {
 		m.recorded = max(m.recorded, r.RecordedAt)
 	}
 	b := x.batch()
-	if slices.ContainsFunc(entries.Rows, changesRules) {
+	if slices.ContainsFunc(entries.Rows, changesRules) || len(entries.Free) > 0 || renames(entries) {
 		b.exec(nil, `SELECT FROM corpus_heads WHERE tenant = $1 FOR UPDATE`, t)
 	}
 	b.lockSubjects(t, people(entries))
 	b.remember(t, entries.Remember)
+	b.unnamed(t, entries.Free)
 	b.addSubjects(t, entries.Subjects)
 	b.rekey(t, entries.Rekey)
 	b.putErasures(t, entries.Erasures)
@@ -81,6 +85,13 @@ func (x *tx) append(t consent.TenantID, m mark, entries consent.Batch) error {
 // changesRules also tells the erasure of documents, which any ingest may be of.
 func changesRules(r consent.Row) bool {
 	return r.Kind == consent.KindPolicy || r.Kind == consent.KindType || r.Kind == consent.KindRemoval
+}
+
+// renames reports whether a batch makes somebody and takes their name at once.
+func renames(b consent.Batch) bool {
+	return slices.ContainsFunc(b.Rekey, func(now consent.SubjectRow) bool {
+		return slices.ContainsFunc(b.Subjects, func(s consent.SubjectRow) bool { return s.Num == now.Num })
+	})
 }
 
 // people are those whom entries are about, or who get another row.

@@ -84,13 +84,17 @@ func TestAnEntryWaitsForTheIngestsItGoverns(t *testing.T) {
 	for name, c := range map[string]struct {
 		row   consent.Row
 		waits bool
+		made  consent.SubjectNum // and suppressed at once
+		free  bool               // of a lookup that nobody shall have
 	}{
-		"of the person":          {consent.Row{Kind: consent.KindConsent, Subject: 5, Status: consent.Revoked}, true},
-		"erasing the person":     {consent.Row{Kind: consent.KindErasure, Subject: 5}, true},
-		"of everyone's policy":   {consent.Row{Kind: consent.KindPolicy}, true},
-		"of a consent type":      {consent.Row{Kind: consent.KindType}, true},
-		"of another person":      {consent.Row{Kind: consent.KindConsent, Subject: 6}, false},
-		"attesting a document's": {consent.Row{Kind: consent.KindAttestation}, false},
+		"of the person":             {row: consent.Row{Kind: consent.KindConsent, Subject: 5, Status: consent.Revoked}, waits: true},
+		"erasing the person":        {row: consent.Row{Kind: consent.KindErasure, Subject: 5}, waits: true},
+		"erasing whom nobody knows": {row: consent.Row{Kind: consent.KindErasure, Subject: 6}, waits: true, made: 8},
+		"of a further identifier":   {row: consent.Row{Kind: consent.KindIdentifier, Subject: 6}, waits: true, free: true},
+		"of everyone's policy":      {row: consent.Row{Kind: consent.KindPolicy}, waits: true},
+		"of a consent type":         {row: consent.Row{Kind: consent.KindType}, waits: true},
+		"of another person":         {row: consent.Row{Kind: consent.KindConsent, Subject: 6}},
+		"attesting a document's":    {row: consent.Row{Kind: consent.KindAttestation}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, b := gateways(t, Options{})
@@ -102,7 +106,15 @@ func TestAnEntryWaitsForTheIngestsItGoverns(t *testing.T) {
 					err := appendBatch(b, func(h consent.Head) consent.Batch {
 						r := c.row
 						r.Position = h.Position + 1
-						return consent.Batch{Rows: []consent.Row{r}}
+						out := consent.Batch{Rows: []consent.Row{r}}
+						if c.free {
+							out.Free = [][32]byte{{101}}
+						}
+						if c.made != 0 {
+							out.Subjects = []consent.SubjectRow{{Num: c.made, Lookup: [32]byte{byte(c.made)}}}
+							out.Rekey = []consent.SubjectRow{{Num: c.made, Lookup: [32]byte{100}}}
+						}
+						return out
 					})
 					if err != nil {
 						t.Error(err)

@@ -29,6 +29,18 @@ func (b *batch) addSubjects(t consent.TenantID, subjects []consent.SubjectRow) {
 		ON CONFLICT DO NOTHING`, t, num, lookup, version, slot, id, sealed)
 }
 
+// unnamed checks that nobody has a row under some lookups.
+func (b *batch) unnamed(t consent.TenantID, lookups [][32]byte) {
+	if len(lookups) == 0 {
+		return
+	}
+	names := make([][]byte, len(lookups))
+	for i := range lookups {
+		names[i] = lookups[i][:]
+	}
+	b.exec(all(0, consent.ErrSubjectExists), `SELECT FROM subjects WHERE tenant = $1 AND lookup = ANY ($2)`, t, names)
+}
+
 const subjectColumns = `num, lookup, lookup_version, key_slot, key_id, sealed`
 
 func subjectDst(s *consent.SubjectRow) []any {

@@ -86,7 +86,7 @@ var onlyIn = map[string]string{
 
 	// Domains hear of requests, status codes and sockets from nobody.
 	"net/http": "internal/announce internal/httpapi internal/logging internal/gateway internal/localkms internal/openaiembed internal/telemetry internal/verify cmd/assent internal/testweaviate internal/weaviate internal/webhook",
-	"net":      "internal/amqp internal/broker internal/kafka internal/httpapi internal/logging internal/gateway internal/postgres internal/testpg cmd/assent internal/testkafka internal/testrabbit internal/testweaviate internal/weaviate",
+	"net":      "internal/amqp internal/broker internal/kafka internal/httpapi internal/logging internal/gateway internal/postgres internal/testpg cmd/assent internal/testkafka internal/testrabbit internal/testweaviate internal/weaviate internal/webhook",
 	// Every adapter is known where everything meets, and nowhere else.
 	"internal/amqp":         "internal/gateway cmd/assent",
 	"internal/announce":     "internal/gateway",

@@ -45,6 +45,9 @@ func (db *DB) Append(ctx context.Context, t consent.TenantID, prepare func(conse
 		if len(b.Subjects)+len(b.Rekey)+len(b.Rows)+len(b.Remember)+len(b.Erasures) == 0 {
 			return errNothing
 		}
+		if err := x.unnamed(ctx, t, b.Free); err != nil {
+			return err
+		}
 		return x.append(t, m, b)
 	})
 	if refused != nil {

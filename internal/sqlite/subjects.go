@@ -20,6 +20,21 @@ func (x *tx) addSubjects(t consent.TenantID, subjects []consent.SubjectRow) erro
 	return nil
 }
 
+// unnamed checks that nobody has a row under some lookups.
+func (x *tx) unnamed(ctx context.Context, t consent.TenantID, lookups [][32]byte) error {
+	for i := range lookups {
+		var num consent.SubjectNum
+		found, err := one(ctx, x, x.doing, `SELECT num FROM subjects WHERE tenant = ? AND lookup = ?`, []any{t, lookups[i][:]}, into(&num))
+		if err != nil {
+			return err
+		}
+		if found {
+			return consent.ErrSubjectExists
+		}
+	}
+	return nil
+}
+
 const subjectColumns = `num, lookup, lookup_version, key_slot, key_id, sealed`
 
 func subjectDst(s *consent.SubjectRow) []any {

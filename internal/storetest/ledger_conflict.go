@@ -85,6 +85,20 @@ var ledgerConflictCases = []testCase{{
 		must(t, put([]consent.Row{entry(1, 1)}, subject(4)))
 	},
 }, {
+	name:     "a lookup that is to be nobody's and is somebody's is reported and nothing is kept",
+	contract: "consent/ports.go: ErrSubjectExists, also of a Free lookup that is not",
+	run: func(t *testing.T, f *fixture) {
+		put := func(rows []consent.Row, free [32]byte, s ...consent.SubjectRow) error {
+			return f.Append(f.ctx, tenantA, func(consent.Head) (consent.Batch, error) {
+				return consent.Batch{Subjects: s, Rows: rows, Free: [][32]byte{free}}, nil
+			})
+		}
+		must(t, put(nil, subject(2).Lookup, subject(1)))
+		wantErr(t, put([]consent.Row{entry(1, 1)}, subject(1).Lookup), consent.ErrSubjectExists)
+		same(t, "head", f.head(t, tenantA).Position, consent.Position(0))
+		must(t, put([]consent.Row{entry(1, 1)}, subject(2).Lookup))
+	},
+}, {
 	name:     "a key used meanwhile is reported and nothing is kept",
 	contract: "consent/ports.go: ErrRemembered: Store.Append met an idempotency key that another request stored meanwhile",
 	run: func(t *testing.T, f *fixture) {

@@ -69,6 +69,11 @@ func (x *Index) Raw(ctx context.Context, c retrieval.CollectionID, filter *pb.Fi
 	return len(hits), err
 }
 
+// Everyone is what a search asks for that may have missed more people than it names.
+func (x *Index) Everyone(c retrieval.CollectionID) *pb.Filters {
+	return crowd{everyone: true}.filter(x.collection(c))
+}
+
 // Permission and OwnerList are filters for comparisons.
 func (x *Index) Permission(c retrieval.CollectionID, purpose string) string {
 	return x.collection(c).names.permission(purpose, x.collection(c).shape.Rule)

@@ -36,10 +36,10 @@ type crowd struct {
 
 func (c crowd) nobody() bool { return !c.everyone && len(c.owners)+len(c.mentions) == 0 }
 
-// filter asks for the passages of a crowd, nil for all.
+// filter asks for the passages of a crowd; of everyone, for all but the canary.
 func (c crowd) filter(of *collection) *pb.Filters {
 	if c.everyone {
-		return nil
+		return of.unlisted()
 	}
 	list := func(nums map[consent.SubjectNum]bool) []string {
 		return of.names.people(slices.Sorted(maps.Keys(nums)))

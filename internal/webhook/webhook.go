@@ -9,8 +9,12 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/assent-gateway/assent/internal/events"
@@ -42,13 +46,34 @@ type Sink struct {
 // New returns a sink. answered is called after each event that was taken, with
 // the event and the body of the answer; its error makes the event count as not
 // sent. The caller checked the address (events.CheckURL).
-func New(url string, secret []byte, answered func(ctx context.Context, event, answer []byte) error) *Sink {
+func New(address string, secret []byte, answered func(ctx context.Context, event, answer []byte) error) *Sink {
 	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	dialer := &net.Dialer{Timeout: timeout, ControlContext: dials(address)}
 	transport := &http.Transport{ // no proxy from the environment: where events go, the operator said
-		TLSHandshakeTimeout: timeout, ResponseHeaderTimeout: timeout, IdleConnTimeout: time.Minute,
+		DialContext: dialer.DialContext, TLSHandshakeTimeout: timeout, ResponseHeaderTimeout: timeout, IdleConnTimeout: time.Minute,
 		MaxIdleConnsPerHost: 1, MaxResponseHeaderBytes: 64 << 10, ForceAttemptHTTP2: true,
 	}
-	return &Sink{url, secret, &http.Client{Timeout: timeout, CheckRedirect: stay, Transport: transport}, answered}
+	return &Sink{address, secret, &http.Client{Timeout: timeout, CheckRedirect: stay, Transport: transport}, answered}
+}
+
+// dials says whether an address that a recipient's name led to may be dialled,
+// whatever a name server says: this machine by a name of it, and it alone; and
+// nothing that is not somebody's address, as those of the link are, where clouds
+// keep their metadata.
+func dials(address string) func(context.Context, string, string, syscall.RawConn) error {
+	u, err := url.Parse(address)
+	local := err == nil && events.Local(u.Hostname())
+	return func(_ context.Context, _, to string, _ syscall.RawConn) error {
+		at, err := netip.ParseAddrPort(to)
+		if err != nil {
+			return ErrUnreachable
+		}
+		ip := at.Addr().Unmap()
+		if ip.IsLoopback() != local || ip.IsUnspecified() || ip.IsMulticast() || ip.IsLinkLocalUnicast() {
+			return ErrUnreachable
+		}
+		return nil
+	}
 }
 
 // Close gives connections back.

@@ -3,6 +3,7 @@ package webhook
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net/http"
@@ -94,5 +95,34 @@ func TestAnswers(t *testing.T) {
 	cancel()
 	if err := sink.Send(ctx, one); !errors.Is(err, ErrUnreachable) {
 		t.Errorf("after its end: %v", err)
+	}
+}
+
+// A recipient's name leads to this machine only where it says so, and never to
+// what no recipient has; a name of this machine leads nowhere else.
+func TestWhatIsDialled(t *testing.T) {
+	t.Parallel()
+	for _, q := range []struct {
+		address, to string
+		want        bool
+	}{
+		{"https://crm.example/", "203.0.113.7:443", true}, {"https://crm.example/", "10.1.2.3:443", true}, {"https://crm.example/", "[2001:db8::1]:443", true},
+		{"https://crm.example/", "127.0.0.1:443", false}, {"https://crm.example/", "[::1]:443", false}, {"https://crm.example/", "[::ffff:127.0.0.1]:443", false},
+		{"https://crm.example/", "169.254.169.254:443", false}, {"https://crm.example/", "[fe80::1]:443", false}, {"https://crm.example/", "0.0.0.0:443", false},
+		{"https://crm.example/", "[::]:443", false}, {"https://crm.example/", "224.0.0.1:443", false}, {"https://169.254.169.254/", "169.254.169.254:443", false},
+		{"http://localhost:9/", "127.0.0.1:9", true}, {"http://localhost:9/", "203.0.113.7:9", false}, {"https://[::1]:9/", "[::1]:9", true},
+		{"http://127.0.0.1:9/", "127.0.0.1:9", true},
+	} {
+		if err := dials(q.address)(t.Context(), "tcp", q.to, nil); (err == nil) != q.want {
+			t.Errorf("%s at %s: %v", q.address, q.to, err)
+		}
+	}
+	// It is asked: what is nobody's address leads to this machine.
+	s := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer s.Close()
+	sink := New(strings.Replace(s.URL, "127.0.0.1", "0.0.0.0", 1), []byte("k"), nothing)
+	sink.client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
+	if err := sink.Send(t.Context(), one); !errors.Is(err, ErrUnreachable) {
+		t.Errorf("by the address of nobody: %v", err)
 	}
 }
