@@ -235,3 +235,36 @@ func TestASecondErasureIsTakenBackAfterAStart(t *testing.T) {
 		holds("after a start")
 	}
 }
+
+// A gateway dies between its commit and the journal: whoever needs the entry signed
+// for makes the journal whole, without an entry of its own.
+func TestTheJournalOfAnothersEntryIsMadeWhole(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	slow := &late{Vault: r.vault.Consent(), reached: make(chan struct{}), release: make(chan struct{})}
+	other := consent.NewLedger(r.db, slow, consent.Options{})
+	if err := other.Open(t.Context(), tenant); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = other.Record(t.Context(), tenant, []consent.Entry{entry("new", rag, consent.Revoked)}, consent.Once{})
+	}()
+	<-slow.reached
+	head, err := r.ledger.Head(t.Context(), tenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := r.vault.Head(string(tenant)); n >= uint64(head.Position) {
+		t.Fatalf("the journal has %d already", n)
+	}
+	if err := r.ledger.Journaled(t.Context(), tenant, head.Position); err != nil {
+		t.Fatal(err)
+	}
+	if n := r.vault.Head(string(tenant)); n != uint64(head.Position) {
+		t.Errorf("the journal ends at %d of %d", n, head.Position)
+	}
+	slow.release <- struct{}{}
+	<-done
+}

@@ -297,6 +297,20 @@ func (l *Ledger) completeJournal(ctx context.Context, t *tenant, upTo Position) 
 	return l.vault.AppendJournal(t.id, recs)
 }
 
+// Journaled makes sure that the journal has every entry up to a position: whoever
+// committed one may have died before, and nothing is signed for that it lacks.
+func (l *Ledger) Journaled(ctx context.Context, id TenantID, upTo Position) error {
+	t, _, err := l.fresh(ctx, id)
+	if err == nil {
+		err = l.completeJournal(ctx, t, upTo)
+	}
+	if err != nil {
+		return asUnavailable(err)
+	}
+	t.tree.Wake()
+	return nil
+}
+
 // journal appends the records of a committed batch, and whatever other gateways
 // committed before it and have not appended yet.
 func (l *Ledger) journal(ctx context.Context, t *tenant, recs []JournalRecord) error {

@@ -495,6 +495,9 @@ func (w *work) enter(ctx context.Context, outcome State) error {
 
 // finish makes the receipt, ends the job and forgets what was looked for.
 func (w *work) finish(ctx context.Context) error {
+	if err := w.Ledger.Journaled(ctx, w.t, w.j.Entry); err != nil {
+		return err
+	}
 	proofs, checkpoint, err := w.Tree.Prove(ctx, w.t, []consent.Position{w.row.Position, w.j.Entry})
 	if err != nil {
 		return err
