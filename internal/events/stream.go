@@ -161,6 +161,9 @@ func (s *Stream) Settle(ctx context.Context, t consent.TenantID, upTo consent.Po
 		if err != nil {
 			return err
 		}
+		if reached == from {
+			return nil // the ledger ends here
+		}
 		if len(stale) > 0 || reached-at >= settleLag {
 			moved, err := s.Store.Advance(ctx, t, staleSink, at, reached, stale)
 			if err != nil {
