@@ -1,6 +1,9 @@
 package consent
 
-import "context"
+import (
+	"context"
+	"math"
+)
 
 // departure is the suppression of somebody, as the ledger has folded it in.
 type departure struct {
@@ -62,6 +65,9 @@ func (l *Ledger) AllLeft(ctx context.Context, id TenantID, nums []SubjectNum, pu
 		out[i] = t.left(num, purpose, after, head.Now)
 		if out[i].Erased {
 			out[i].Position = max(out[i].Position, erased[num])
+		}
+		if s := t.state(num); s != nil && s.gone && erased[num] == 0 {
+			out[i].Position = math.MaxInt64 // nothing leads to when, since a restart
 		}
 	}
 	return out, nil
