@@ -1,6 +1,9 @@
 package consent
 
-import "context"
+import (
+	"context"
+	"math"
+)
 
 // departure is the suppression of somebody, as the ledger has folded it in.
 type departure struct {
@@ -38,27 +41,49 @@ type Leaving struct {
 // which every purpose needs, was last changed, and whether they were erased
 // after a position.
 func (l *Ledger) Left(ctx context.Context, id TenantID, num SubjectNum, purpose string, after Position) (Leaving, error) {
-	t, head, err := l.fresh(ctx, id)
+	all, err := l.AllLeft(ctx, id, []SubjectNum{num}, purpose, after)
 	if err != nil {
 		return Leaving{}, err
 	}
+	return all[0], nil
+}
+
+// AllLeft is Left of several people, in order.
+func (l *Ledger) AllLeft(ctx context.Context, id TenantID, nums []SubjectNum, purpose string, after Position) ([]Leaving, error) {
+	t, head, err := l.fresh(ctx, id)
+	if err != nil {
+		return nil, err
+	}
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	var out Leaving
+	erased := map[SubjectNum]Position{}
+	for _, d := range t.departures {
+		erased[d.num] = d.at
+	}
+	out := make([]Leaving, len(nums))
+	for i, num := range nums {
+		out[i] = t.left(num, purpose, after, head.Now)
+		if out[i].Erased {
+			out[i].Position = max(out[i].Position, erased[num])
+		}
+		if s := t.state(num); s != nil && s.gone && erased[num] == 0 {
+			out[i].Position = math.MaxInt64 // nothing leads to when, since a restart
+		}
+	}
+	return out, nil
+}
+
+// left is Left by what is applied. The caller holds the lock.
+func (t *tenant) left(num SubjectNum, purpose string, after Position, now Time) (out Leaving) {
 	s := t.state(num)
 	if s == nil {
-		return out, nil
+		return out
 	}
 	if s.suppressed {
 		out.Position, out.Erased = s.suppressedPos, s.suppressedPos > after
 	}
 	if s.gone { // for good: who comes back is somebody else
 		out.Erased = true
-		for _, d := range t.departures {
-			if d.num == num {
-				out.Position = max(out.Position, d.at)
-			}
-		}
 	}
 	for _, sup := range t.behind[num] {
 		if !sup.lifted {
@@ -72,12 +97,12 @@ func (l *Ledger) Left(ctx context.Context, id TenantID, num SubjectNum, purpose 
 		}
 		out.Position = max(out.Position, p.current.position, p.restriction.position)
 		for _, g := range p.grants {
-			if g.until != 0 && g.until <= head.Now {
+			if g.until != 0 && g.until <= now {
 				out.Time = max(out.Time, g.until)
 			}
 		}
 	}
-	return out, nil
+	return out
 }
 
 // Past returns the mark of a person who was erased at some time, 0 for none, and

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unicode"
@@ -193,7 +194,7 @@ func (s *Service) Runs(ctx context.Context, c Caller, id string) ([]Run, error) 
 
 // left are those of whom a manifest has rows that may not leave any more, and
 // when they left; ErrElsewhere where another gateway keeps its list.
-func (b *build) left(ctx context.Context) (out []consent.Leaving, err error) {
+func (b *build) left(ctx context.Context) ([]consent.Leaving, error) {
 	now, err := b.standsNow(ctx)
 	if err != nil || len(now.Reasons) == 0 {
 		return nil, err
@@ -217,17 +218,8 @@ func (b *build) left(ctx context.Context) (out []consent.Leaving, err error) {
 			return nil, err
 		}
 	}
-	for num := range of {
-		if st.stays(num) { // of a row with others
-			continue
-		}
-		l, err := b.Ledger.Left(ctx, b.t, num, b.job.Spec.Purpose, b.job.Spec.AtPosition)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, l)
-	}
-	return out, nil
+	maps.DeleteFunc(of, func(num consent.SubjectNum, _ bool) bool { return st.stays(num) }) // of a row with others
+	return b.Ledger.AllLeft(ctx, b.t, sortedNums(of), b.job.Spec.Purpose, b.job.Spec.AtPosition)
 }
 
 // A Use is a manifest that holds a person, and the runs bound to it.
