@@ -151,9 +151,11 @@ func (r *applyRound) believe(ctx context.Context, b []retrieval.Belief) error {
 // settleChanged applies the verdicts of people of whom something else is
 // believed, some at a time: their belief is opened, the ledger asked anew, their
 // objects changed, the new belief written. A crash in between leaves open
-// beliefs, which searches do not rely on and the next round settles.
+// beliefs, which searches do not rely on and the next round settles. Where people
+// change their minds faster than that, it ends all the same: other collections and
+// tenants wait, and so does a generation that is filled.
 func (r *applyRound) settleChanged(ctx context.Context, c *collection) error {
-	for {
+	for range sweepsARound {
 		who, at, err := r.changed(ctx, c)
 		if err != nil {
 			return err
@@ -173,7 +175,13 @@ func (r *applyRound) settleChanged(ctx context.Context, c *collection) error {
 			}
 		}
 	}
+	r.x.applier.wake()
+	return nil
 }
+
+// sweepsARound is how often a round looks at a collection for who changed
+// meanwhile.
+const sweepsARound = 8
 
 // changed are the people whose belief is open or not what the ledger says.
 func (r *applyRound) changed(ctx context.Context, c *collection) ([]consent.SubjectNum, rest, error) {
