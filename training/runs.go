@@ -255,7 +255,10 @@ func (s *Service) Uses(ctx context.Context, c Caller, who consent.Subject) ([]Us
 	if err != nil {
 		return nil, err
 	}
-	left, err := s.Departures.Departed(ctx, c.Tenant, who)
+	var left []Departed
+	if s.Departures != nil {
+		left, err = s.Departures.Departed(ctx, c.Tenant, who)
+	}
 	if err != nil || num == 0 && len(left) == 0 {
 		return nil, err
 	}

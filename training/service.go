@@ -18,7 +18,7 @@ type Deps struct {
 	Manifests  Manifests
 	Lineage    Lineage
 	Contents   Contents
-	Departures Departures
+	Departures Departures // nil: nobody was ever erased
 	Files      Files
 	Formats    []Format
 	Vault      Vault
