@@ -26,7 +26,7 @@ const notSubject = "is not a subject: 1 to 512 bytes of UTF-8 without control ch
 // depth. Nothing that the decoder says is passed on, since it quotes: the error
 // is an InputError with the offending field.
 func decode(raw []byte, into any) error {
-	if err := scan(raw); err != nil {
+	if err := scan(raw, nullsRefused); err != nil {
 		return err
 	}
 	return explain(json.Unmarshal(raw, into, json.RejectUnknownMembers(true)))
@@ -89,9 +89,16 @@ func ours(s string) bool {
 	return s != "" && len(s) <= 40 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_") == ""
 }
 
-// scan looks for null and for too much depth. No member of the contract may be
-// null: a filter that a client's mistake made null must not become no filter.
-func scan(raw []byte) error {
+// Whether null is looked for. No member of the contract may be null: a filter that
+// a client's mistake made null must not become no filter. Extensions of an event
+// are none of the contract's.
+const (
+	nullsRefused = false
+	nullsAllowed = true
+)
+
+// scan looks for too much depth, and for null.
+func scan(raw []byte, nulls bool) error {
 	depth, quoted := 0, false
 	for i := 0; i < len(raw); i++ {
 		switch b := raw[i]; {
@@ -106,7 +113,7 @@ func scan(raw []byte) error {
 			}
 		case b == '}' || b == ']':
 			depth--
-		case b == 'n':
+		case b == 'n' && !nulls:
 			return findNull(raw)
 		}
 	}

@@ -37,7 +37,7 @@ type cloudEvent struct {
 // readEvent reads an event in structured JSON. What it says is not read yet.
 func readEvent(raw []byte) (cloudEvent, error) {
 	var e cloudEvent
-	if err := shallow(raw); err != nil {
+	if err := scan(raw, nullsAllowed); err != nil {
 		return e, err
 	}
 	if err := explain(json.Unmarshal(raw, &e)); err != nil {
@@ -85,27 +85,6 @@ func (e *cloudEvent) check() error {
 	}
 	if len(e.Data) == 0 {
 		return invalid("data", "is required")
-	}
-	return nil
-}
-
-// shallow refuses what is nested deeper than any event.
-func shallow(raw []byte) error {
-	depth, quoted := 0, false
-	for i := 0; i < len(raw); i++ {
-		switch b := raw[i]; {
-		case quoted && b == '\\':
-			i++
-		case b == '"':
-			quoted = !quoted
-		case quoted:
-		case b == '{' || b == '[':
-			if depth++; depth > maxDepth {
-				return invalid("", "is nested too deeply")
-			}
-		case b == '}' || b == ']':
-			depth--
-		}
 	}
 	return nil
 }
@@ -161,7 +140,7 @@ func (c *call) events() (read []cloudEvent, bad []error, batch bool, err error) 
 }
 
 func readEvents(raw []byte) ([]cloudEvent, []error, error) {
-	if err := shallow(raw); err != nil {
+	if err := scan(raw, nullsAllowed); err != nil {
 		return nil, nil, err
 	}
 	var each []jsontext.Value
