@@ -148,7 +148,7 @@ func (r *round) fetch(ctx context.Context, refs []retrieval.PassageRef) error {
 			r.had[refs[i]] = v
 		}
 	}
-	r.want *= 2
+	r.want = min(2*r.want, maxK) // under steady replacement there may be hundreds of rounds
 	if gone == nil {
 		return nil
 	}

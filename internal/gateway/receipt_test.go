@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -35,6 +36,12 @@ func receiptOf(t *testing.T, g *gateway.Gateway, who string) ([]byte, erasure.Er
 	return file, e, verify.Trust{Keys: []*verify.Key{key}}
 }
 
+// says reports whether word stands by itself in file: in base64 any three
+// letters turn up by chance.
+func says(file []byte, word string) bool {
+	return regexp.MustCompile(`(^|\W)` + regexp.QuoteMeta(word) + `(\W|$)`).Match(file)
+}
+
 // A receipt verifies offline with the key alone; every edited byte, every cut,
 // every foreign part is refused, with a reason; it names nobody.
 func TestReceipts(t *testing.T) {
@@ -59,8 +66,8 @@ func TestReceipts(t *testing.T) {
 	if err := r.Claim(e.Claim[1:] + "A"); !errors.Is(err, verify.ErrClaim) {
 		t.Errorf("another claim: %v", err)
 	}
-	for _, word := range []string{"ada", "ada-0", "server", "user:"} {
-		if bytes.Contains(file, []byte(word)) {
+	for _, word := range []string{"ada", "ada-0", "server", "user:ada"} {
+		if says(file, word) {
 			t.Errorf("the receipt says %q", word)
 		}
 	}
