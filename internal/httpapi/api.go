@@ -48,6 +48,9 @@ func engine(d Deps) *gin.Engine {
 	e.NoMethod(func(g *gin.Context) { a.fail(g.Writer, errNoMethod) })
 	for _, rt := range a.routes() {
 		e.Handle(rt.method, rt.path, a.serve(rt))
+		if rt.method == http.MethodGet { // net/http leaves the body of its answer out
+			e.Handle(http.MethodHead, rt.path, a.serve(rt))
+		}
 	}
 	return e
 }

@@ -65,7 +65,7 @@ func (c *call) listEvents() error {
 	if err != nil {
 		return err
 	}
-	if c.acceptsEvents() {
+	if c.acceptsEvents() && c.r.Method != http.MethodHead { // which would have no end
 		return c.streamEvents(from)
 	}
 	limit := eventPage

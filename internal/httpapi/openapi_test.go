@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"net/http"
 	"regexp"
 	"slices"
 	"testing"
@@ -25,7 +26,9 @@ func TestRoutesAreTheTablesAndOpenAPIs(t *testing.T) {
 	t.Parallel()
 	var served, table, promised []string
 	for _, r := range httpapi.Engine(httpapi.Deps{}).Routes() {
-		served = append(served, r.Method+" "+r.Path)
+		if r.Method != http.MethodHead { // there for every GET
+			served = append(served, r.Method+" "+r.Path)
+		}
 	}
 	scopes, stated := map[string]string{}, map[string]string{}
 	for _, l := range httpapi.Table() {

@@ -3,8 +3,10 @@ package httpapi_test
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -374,6 +376,38 @@ func TestRulesOfACollectionAreTheAdminsToChange(t *testing.T) {
 	put(s.key(t, "admin"), ``).is(200)
 	if a := s.do(t, "GET", "/v1/collections/c", "").is(200); a.get("mentions") != "refusal_blocks" || a.get("jurisdiction") != "" {
 		t.Errorf("not changed: %s", a.body)
+	}
+}
+
+// HEAD answers as GET does, without a body, and a stream of events ends.
+func TestHead(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	over := httptest.NewServer(s)
+	defer over.Close()
+	ask := func(method, path, accept string) (int, string) {
+		req, err := http.NewRequestWithContext(t.Context(), method, over.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+operator)
+		req.Header.Set("Accept", accept)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil || (len(body) == 0) != (method == "HEAD") {
+			t.Errorf("%s %s: a body of %d bytes, %v", method, path, len(body), err)
+		}
+		return resp.StatusCode, resp.Header.Get("Content-Type")
+	}
+	for path, want := range map[string]int{"/healthz": 200, "/v1/keys": 200, "/v1/events": 200, "/v1/collections/nothing": 404, "/v1/collections/c/search": 405} {
+		status, kind := ask("GET", path, "application/json")
+		if got, k := ask("HEAD", path, "text/event-stream"); status != want || got != status || k != kind {
+			t.Errorf("HEAD %s: %d and %q, GET: %d and %q", path, got, k, status, kind)
+		}
 	}
 }
 
