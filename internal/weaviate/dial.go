@@ -19,6 +19,7 @@ import (
 	"github.com/weaviate/weaviate/entities/models"
 	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
@@ -80,6 +81,12 @@ func dial(o Options) (*server, error) {
 	const most = 64 << 20 // a list of 10 000 ids, a batch of vectors
 	options := append([]grpc.DialOption{
 		grpc.WithTransportCredentials(secure),
+		// gRPC's own back-off begins with a second, for which every search would
+		// go on failing once the server has returned.
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 500 * time.Millisecond},
+			MinConnectTimeout: s.timeout,
+		}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(most), grpc.MaxCallSendMsgSize(most)),
 	}, o.Dial...)
 	if s.conn, err = grpc.NewClient(target, options...); err != nil {
