@@ -94,14 +94,13 @@ func TestHammerFindsViolations(t *testing.T) {
 			var searches atomic.Int64
 			target := HammerTarget{
 				Set: func(ctx context.Context, p int, to bool) error {
-					if !c.late {
-						granted[p].Store(to)
-						return nil
+					if c.late { // one write behind: it takes effect when they say something else
+						to = behind[p].Swap(to)
 					}
-					// One write behind: what a person said takes effect when they say
-					// something else. Whole searches pass meanwhile, however the
-					// goroutines are scheduled, so that the hammer cannot miss it.
-					granted[p].Store(behind[p].Swap(to))
+					granted[p].Store(to)
+					// Whole searches pass meanwhile, however the goroutines are
+					// scheduled, so that the hammer cannot miss how everybody else is
+					// answered about.
 					for until := searches.Load() + 8; searches.Load() < until && ctx.Err() == nil; {
 						runtime.Gosched()
 					}
