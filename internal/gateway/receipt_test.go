@@ -74,6 +74,10 @@ func TestReceipts(t *testing.T) {
 		if says(file, word) {
 			t.Errorf("the receipt says %q", word)
 		}
+		planted := bytes.Replace(file, []byte(`"statement"`), []byte(`"`+word+`"`), 1)
+		if !says(planted, word) {
+			t.Errorf("%q is not found where it is planted", word)
+		}
 	}
 	if text := verify.ExplainErasure(r); !strings.Contains(text, "What this does not prove") {
 		t.Error("not explained")
