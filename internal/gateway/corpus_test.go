@@ -419,7 +419,7 @@ func TestADocumentIsFoundBeforeItsNewPeopleAreSettled(t *testing.T) {
 			if s != want {
 				t.Errorf("between index and settling: %s, want %s", s, want)
 			}
-		case <-time.After(10 * time.Second): // it waits for the intake, which is held here
+		case <-time.After(time.Minute): // it waits for the intake, which is held here
 			t.Error("the first round of the search was not whole")
 		}
 	}})
