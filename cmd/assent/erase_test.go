@@ -28,7 +28,7 @@ func TestEraseShowsLevelsAndSavesTheReceipt(t *testing.T) {
 		}
 	}
 	raw, err := os.ReadFile(receipt)
-	if err != nil || !strings.Contains(string(raw), "assent-erasure-receipt/v1") || regexp.MustCompile(`\bada\b`).Match(raw) {
+	if err != nil || !strings.Contains(string(raw), "assent-erasure-receipt/v1") || regexp.MustCompile(`[^\w+/-]ada[^\w+/=-]`).Match(raw) {
 		t.Errorf("the receipt: %v\n%s", err, raw)
 	}
 	if out := must(t, url, "", "search", "--collection", "c", "printer"); strings.Contains(out, "m1") || !strings.Contains(out, "m2") {

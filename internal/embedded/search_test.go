@@ -259,6 +259,41 @@ func TestVersionGoneFromTheStore(t *testing.T) {
 	}
 }
 
+// A document that is replaced while its vector is fetched, again and again, is
+// found in the end, in whichever version it then is.
+func TestASearchOutlivesManyReplacements(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	w := newWorld(t, 6, -1)
+	w.people.restart(consent.Allow)
+	version := func() []retrieval.IndexPassage {
+		ps := w.document(0)[:1]
+		ps[0].Head.Visibility, ps[0].RetainUntil, ps[0].Vector = retrieval.Visibility{Level: retrieval.TenantWide}, 0, nil
+		ps[0].Owners, ps[0].Mentions = nums[:1], nil
+		return ps
+	}
+	live := version()
+	if err := w.index.Apply(ctx, coll, retrieval.Change{Add: live}); err != nil {
+		t.Fatal(err)
+	}
+	left := 200
+	w.store.before = func() {
+		if left == 0 {
+			return
+		}
+		left--
+		old := live[0].Head.Ref.Doc
+		live = version()
+		if err := w.index.Apply(ctx, coll, retrieval.Change{Remove: []retrieval.DocNum{old}, Add: live}); err != nil {
+			t.Error(err)
+		}
+	}
+	got, err := w.index.search(ctx, w.people, retrieval.Query{Collection: coll, K: 5, Mode: retrieval.ModeVector, Vector: w.vector()})
+	if err != nil || left != 0 || len(got) != 1 || got[0].Ref != live[0].Head.Ref {
+		t.Errorf("%d hits with %d replacements to come, error %v; want the last version", len(got), left, err)
+	}
+}
+
 type wrongVectors func([]retrieval.PassageRef) ([][]float32, error)
 
 func (f wrongVectors) Vectors(_ context.Context, _ retrieval.CollectionID, refs []retrieval.PassageRef) ([][]float32, error) {

@@ -141,8 +141,9 @@ func testReplacementIsNeverBothNorNeither(t *testing.T, open opener) {
 		return docs
 	}
 	put(t, g, caller, "a", version(0)...)
-	ctx, stop := context.WithTimeout(t.Context(), 3*time.Second)
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute) // or after 3 seconds, when it says enough
 	defer stop()
+	began := time.Now()
 	var wg sync.WaitGroup
 	var searches atomic.Int64
 	wg.Go(func() {
@@ -151,7 +152,11 @@ func testReplacementIsNeverBothNorNeither(t *testing.T, open opener) {
 		}
 	})
 	wg.Go(func() {
-		for ctx.Err() == nil {
+		defer stop()
+		for searches.Load() < 10 || time.Since(began) < 3*time.Second {
+			if ctx.Err() != nil {
+				return
+			}
 			a, err := g.Retrieval.Search(t.Context(), caller, "a", retrieval.SearchRequest{Query: "server", K: 2 * n, Purpose: "rag_retrieval", Mode: retrieval.ModeKeyword})
 			if err != nil || len(a.Hits) != n || a.Privacy.Completeness != retrieval.Short {
 				t.Errorf("%d hits, %s, %v; want %d", len(a.Hits), a.Privacy.Completeness, err, n)
@@ -168,6 +173,7 @@ func testReplacementIsNeverBothNorNeither(t *testing.T, open opener) {
 		}
 	})
 	wg.Go(func() {
+		defer stop()
 		for ctx.Err() == nil {
 			if _, err := g.Retrieval.Document(t.Context(), caller, "a", "d07", "rag_retrieval"); err != nil {
 				t.Errorf("by id: %v", err)
@@ -202,14 +208,21 @@ func testCheckSpeaksOfOnePosition(t *testing.T, open opener) {
 			}
 		}
 	}
-	ctx, stop := context.WithTimeout(t.Context(), 2*time.Second)
+	before, err := g.Ledger.Head(t.Context(), gateway.DefaultTenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute) // or after 2 seconds, when it says enough
 	defer stop()
+	began := time.Now()
 	var wg sync.WaitGroup
+	var saw atomic.Bool     // a permission among the entries
 	revokedAt := sync.Map{} // position → was the entry a revocation
 	var last consent.Position
 	wg.Go(func() {
+		defer stop()
 		ct, _ := consent.ParseType(rag)
-		for i := 0; ctx.Err() == nil; i++ {
+		for i := 0; ctx.Err() == nil && (i < 20 || !saw.Load() || time.Since(began) < 2*time.Second); i++ {
 			status := []consent.Status{consent.Revoked, consent.Granted}[i%2]
 			out, err := g.Ledger.Record(t.Context(), gateway.DefaultTenant, []consent.Entry{{Subject: subject(t, "ada"), Type: ct, Status: status}}, consent.Once{})
 			if err != nil || out[0].Err != nil {
@@ -226,6 +239,7 @@ func testCheckSpeaksOfOnePosition(t *testing.T, open opener) {
 	}
 	var answers []answer
 	wg.Go(func() {
+		defer stop()
 		for ctx.Err() == nil {
 			got, err := g.Retrieval.Check(t.Context(), caller, "rag_retrieval", ids, 0)
 			if err != nil {
@@ -233,6 +247,9 @@ func testCheckSpeaksOfOnePosition(t *testing.T, open opener) {
 				return
 			}
 			answers = append(answers, answer{got.Position, len(got.Permitted)})
+			if got.Position > before.Position && len(got.Permitted) > 0 {
+				saw.Store(true)
+			}
 		}
 	})
 	wg.Wait()
@@ -402,7 +419,7 @@ func TestADocumentIsFoundBeforeItsNewPeopleAreSettled(t *testing.T) {
 			if s != want {
 				t.Errorf("between index and settling: %s, want %s", s, want)
 			}
-		case <-time.After(10 * time.Second): // it waits for the intake, which is held here
+		case <-time.After(time.Minute): // it waits for the intake, which is held here
 			t.Error("the first round of the search was not whole")
 		}
 	}})

@@ -305,7 +305,7 @@ func TestCheckpointsLeaveTheMachine(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := uint64(position.Position)
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for size := uint64(0); size < want; {
 		select {
 		case text := <-heard:

@@ -393,7 +393,7 @@ func TestStartWipesUnnamedSlots(t *testing.T) {
 	}
 	select {
 	case <-c.dead:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("it did not die")
 	}
 	g := openGateway(t, gateway.Config{DataDir: dir, AdminKey: adminKey})

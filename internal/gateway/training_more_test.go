@@ -353,7 +353,7 @@ func TestKilledBuildGoesOn(t *testing.T) {
 			}
 			select {
 			case <-c.dead:
-			case <-time.After(30 * time.Second):
+			case <-time.After(time.Minute):
 				t.Fatal("the step was never reached")
 			}
 			g = openGateway(t, gateway.Config{DataDir: dir, AdminKey: adminKey})

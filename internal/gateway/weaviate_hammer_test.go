@@ -121,7 +121,8 @@ func TestHammerWithWeaviateRestarted(t *testing.T) {
 	restarted := make(chan error, 1)
 	target.Search = func(ctx context.Context, reader int) ([]int, bool, error) {
 		who, complete, err := search(ctx, reader)
-		if n := int64(len(who)); n > 0 && rows.Add(n) >= 8_000 && rows.Load()-n < 8_000 {
+		n := int64(len(who))
+		if sum := rows.Add(n); sum >= 8_000 && sum-n < 8_000 { // one reader's, and only one's
 			go func() {
 				s.Kill()
 				<-time.After(300 * time.Millisecond) // some searches must meet it away

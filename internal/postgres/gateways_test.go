@@ -66,14 +66,23 @@ func TestGatewaysTakeTurnsWithoutGaps(t *testing.T) {
 	}
 }
 
+// A while is long enough for what does not wait to have ended, most of the
+// time; a patience, always.
+const (
+	while    = 150 * time.Millisecond
+	patience = time.Minute
+)
+
 // waits reports whether f is still waiting after a while.
-func waits(f func()) (still bool, done chan struct{}) {
+func waits(f func()) (still bool, done chan struct{}) { return waitsFor(while, f) }
+
+func waitsFor(d time.Duration, f func()) (still bool, done chan struct{}) {
 	done = make(chan struct{})
 	go func() { f(); close(done) }()
 	select {
 	case <-done:
 		return false, done
-	case <-time.After(150 * time.Millisecond):
+	case <-time.After(d):
 		return true, done
 	}
 }
@@ -101,8 +110,11 @@ func TestAnEntryWaitsForTheIngestsItGoverns(t *testing.T) {
 			addPeople(t, a, 5, 6)
 			var done chan struct{}
 			_, _, err := a.Commit(t.Context(), "t", []consent.SubjectNum{5}, func(consent.Head) (retrieval.Intake, error) {
-				var still bool
-				still, done = waits(func() {
+				long, still := patience, false
+				if c.waits {
+					long = while
+				}
+				still, done = waitsFor(long, func() {
 					err := appendBatch(b, func(h consent.Head) consent.Batch {
 						r := c.row
 						r.Position = h.Position + 1
@@ -218,7 +230,7 @@ func TestOneOfTwoGatewaysMakesAPerson(t *testing.T) {
 func TestManyWritersThatReadDoNotBlockEachOther(t *testing.T) {
 	db := open(t, database(t), Options{Writers: 2, Readers: 2})
 	prepare(t, db)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var wg sync.WaitGroup
 	for range 16 {
@@ -257,7 +269,7 @@ func TestHeadsAreHeardOf(t *testing.T) {
 				if got > want {
 					t.Errorf("heard %d, want %d", got, want)
 				}
-			case <-time.After(10 * time.Second):
+			case <-time.After(time.Minute):
 				t.Fatalf("%d was not heard of", want)
 			}
 		}

@@ -57,7 +57,7 @@ func TestWhatIsRetiredBetweenTwoStepsOfAStreamComesWhole(t *testing.T) {
 func TestCallbacksOfStreamsMayAsk(t *testing.T) {
 	db := open(t, database(t), Options{Readers: 2})
 	prepare(t, db)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var wg sync.WaitGroup
 	for range 8 {

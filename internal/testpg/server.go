@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +14,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/assent-gateway/assent/internal/testport"
 )
 
 // A Server is a Postgres server of a test's own.
@@ -22,7 +23,7 @@ type Server struct {
 	bin      string
 	owner    owner
 	dir      string
-	port     int
+	ports    *testport.Block
 	settings []string
 	process  *exec.Cmd
 	ended    chan struct{} // closed when the process has ended
@@ -79,11 +80,12 @@ func newServer(settings []string, fill func(*Server) error) (*Server, error) {
 		return nil, err
 	}
 	if err = fill(s); err == nil {
-		if s.port, err = freePort(); err == nil {
+		if s.ports, err = testport.Take(1); err == nil {
 			err = s.Restart()
 		}
 	}
 	if err != nil {
+		s.ports.Close()
 		os.RemoveAll(s.dir)
 		return nil, err
 	}
@@ -95,24 +97,15 @@ func (s *Server) Dir() string { return s.dir }
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
-}
-
 // URL names a database of the server.
 func (s *Server) URL(database string) string {
-	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s?sslmode=disable", s.port, database)
+	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/%s?sslmode=disable", s.ports.Port(0), database)
 }
 
 // Restart starts a server that was killed, on its port, and waits until it
 // takes connections.
 func (s *Server) Restart() error {
-	args := []string{"-D", s.data(), "-p", fmt.Sprint(s.port), "-c", "listen_addresses=127.0.0.1",
+	args := []string{"-D", s.data(), "-p", fmt.Sprint(s.ports.Port(0)), "-c", "listen_addresses=127.0.0.1",
 		"-c", "unix_socket_directories=", "-c", "fsync=on", "-c", "max_connections=200", "-c", "shared_buffers=64MB"}
 	for _, set := range s.settings {
 		args = append(args, "-c", set)
@@ -195,6 +188,7 @@ func (s *Server) children() (pids []int) {
 // Stop ends the server and removes its directory.
 func (s *Server) Stop() {
 	s.signal(syscall.SIGQUIT)
+	s.ports.Close()
 	os.RemoveAll(s.dir)
 }
 

@@ -3,7 +3,6 @@ package testrabbit
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,13 +12,15 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/assent-gateway/assent/internal/testport"
 )
 
 // A Server is a RabbitMQ server of a test's own.
 type Server struct {
 	bin     binaries
 	dir     string
-	ports   [3]int // AMQP, distribution, epmd
+	ports   *testport.Block // AMQP, distribution, epmd
 	epmd    *process
 	process *process
 }
@@ -67,27 +68,15 @@ func (s *Server) prepare(settings []string) (err error) {
 			return err
 		}
 	}
-	if s.ports, err = freePorts(); err != nil {
+	if s.ports, err = testport.Take(3); err != nil {
 		return err
 	}
-	s.epmd, err = start(s.dir, s.environment(), s.bin.epmd, "-address", "127.0.0.1", "-port", fmt.Sprint(s.ports[2]))
+	s.epmd, err = start(s.dir, s.environment(), s.bin.epmd, "-address", "127.0.0.1", "-port", fmt.Sprint(s.ports.Port(2)))
 	return err
 }
 
-func freePorts() (ports [3]int, err error) {
-	for i := range ports {
-		l, err := net.Listen("tcp4", "127.0.0.1:0")
-		if err != nil {
-			return ports, err
-		}
-		defer l.Close() // held until all are found: none is given twice
-		ports[i] = l.Addr().(*net.TCPAddr).Port
-	}
-	return ports, nil
-}
-
 // Addr is host and port of the server.
-func (s *Server) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.ports[0]) }
+func (s *Server) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.ports.Port(0)) }
 
 // URL is the address of the server, with its first user.
 func (s *Server) URL() string { return "amqp://guest:guest@" + s.Addr() + "/" }
@@ -96,12 +85,12 @@ func (s *Server) environment() []string {
 	return append(os.Environ(),
 		"PATH="+s.bin.erl+string(os.PathListSeparator)+os.Getenv("PATH"),
 		"HOME="+s.dir, // for the Erlang cookie
-		fmt.Sprintf("RABBITMQ_NODENAME=assent%d@localhost", s.ports[0]),
-		fmt.Sprintf("RABBITMQ_NODE_PORT=%d", s.ports[0]),
+		fmt.Sprintf("RABBITMQ_NODENAME=assent%d@localhost", s.ports.Port(0)),
+		fmt.Sprintf("RABBITMQ_NODE_PORT=%d", s.ports.Port(0)),
 		"RABBITMQ_NODE_IP_ADDRESS=127.0.0.1",
-		fmt.Sprintf("RABBITMQ_DIST_PORT=%d", s.ports[1]),
+		fmt.Sprintf("RABBITMQ_DIST_PORT=%d", s.ports.Port(1)),
 		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}",
-		fmt.Sprintf("ERL_EPMD_PORT=%d", s.ports[2]),
+		fmt.Sprintf("ERL_EPMD_PORT=%d", s.ports.Port(2)),
 		"ERL_EPMD_ADDRESS=127.0.0.1",
 		"RABBITMQ_MNESIA_BASE="+filepath.Join(s.dir, "mnesia"),
 		"RABBITMQ_LOG_BASE="+filepath.Join(s.dir, "logs"),
@@ -154,6 +143,7 @@ func (s *Server) Resume() { s.process.signal(syscall.SIGCONT) }
 func (s *Server) Stop() {
 	s.process.end(syscall.SIGKILL)
 	s.epmd.end(syscall.SIGKILL)
+	s.ports.Close()
 	os.RemoveAll(s.dir)
 }
 

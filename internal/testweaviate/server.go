@@ -12,6 +12,20 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/assent-gateway/assent/internal/testport"
+)
+
+// The ports of a server. A node on one host takes its own RPC port for the one
+// after its Raft port, and its data port for the one after that of gossip.
+const (
+	portHTTP = iota
+	portGRPC
+	portGossip
+	portData
+	portRaft
+	portRPC
+	ports
 )
 
 // A Server is a Weaviate server of a test's own.
@@ -19,7 +33,7 @@ type Server struct {
 	bin      string
 	dir      string
 	settings []string
-	ports    [6]int // HTTP, gRPC, gossip, cluster data, Raft, Raft's own
+	ports    *testport.Block
 	process  *exec.Cmd
 	ended    chan struct{} // closed when the process has ended
 }
@@ -45,7 +59,7 @@ func New(settings ...string) (*Server, error) {
 	if s.dir, err = os.MkdirTemp("", "assent-weaviate-"); err != nil {
 		return nil, err
 	}
-	if s.ports, err = freePorts(); err == nil {
+	if s.ports, err = testport.Take(ports); err == nil {
 		err = s.Restart()
 	}
 	if err != nil {
@@ -58,45 +72,11 @@ func New(settings ...string) (*Server, error) {
 // Require skips or fails a test when New failed.
 func Require(t testing.TB, err error) { t.Helper(); require(t, err) }
 
-// freePorts finds six ports. A node on one host takes its own RPC port for the
-// one after its Raft port, so the last four come in pairs.
-func freePorts() (ports [6]int, err error) {
-	var held []net.Listener // none is given twice
-	defer func() {
-		for _, l := range held {
-			l.Close()
-		}
-	}()
-	take := func(port int) (int, error) {
-		l, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			return 0, err
-		}
-		held = append(held, l)
-		return l.Addr().(*net.TCPAddr).Port, nil
-	}
-	for i := 0; i < len(ports); {
-		if ports[i], err = take(0); err != nil {
-			return ports, err
-		}
-		if i >= 2 {
-			next, err := take(ports[i] + 1)
-			if err != nil {
-				continue // taken: another pair
-			}
-			i++
-			ports[i] = next
-		}
-		i++
-	}
-	return ports, nil
-}
-
 // URL is the address of the server's HTTP interface.
-func (s *Server) URL() string { return fmt.Sprintf("http://127.0.0.1:%d", s.ports[0]) }
+func (s *Server) URL() string { return fmt.Sprintf("http://127.0.0.1:%d", s.ports.Port(portHTTP)) }
 
 // GRPC is host and port of its gRPC interface.
-func (s *Server) GRPC() string { return fmt.Sprintf("127.0.0.1:%d", s.ports[1]) }
+func (s *Server) GRPC() string { return fmt.Sprintf("127.0.0.1:%d", s.ports.Port(portGRPC)) }
 
 // Data is the directory in which the server keeps everything.
 func (s *Server) Data() string { return filepath.Join(s.dir, "data") }
@@ -113,12 +93,12 @@ func (s *Server) environment() []string {
 		"CLUSTER_ADVERTISE_ADDR=127.0.0.1",
 		"CLUSTER_IN_LOCALHOST=true",
 		"RAFT_BOOTSTRAP_EXPECT=1",
-		fmt.Sprintf("GRPC_PORT=%d", s.ports[1]),
-		fmt.Sprintf("CLUSTER_GOSSIP_BIND_PORT=%d", s.ports[2]),
-		fmt.Sprintf("CLUSTER_DATA_BIND_PORT=%d", s.ports[3]),
-		fmt.Sprintf("RAFT_PORT=%d", s.ports[4]),
-		fmt.Sprintf("RAFT_INTERNAL_RPC_PORT=%d", s.ports[5]),
-		fmt.Sprintf("RAFT_JOIN=node1:%d", s.ports[4]),
+		fmt.Sprintf("GRPC_PORT=%d", s.ports.Port(portGRPC)),
+		fmt.Sprintf("CLUSTER_GOSSIP_BIND_PORT=%d", s.ports.Port(portGossip)),
+		fmt.Sprintf("CLUSTER_DATA_BIND_PORT=%d", s.ports.Port(portData)),
+		fmt.Sprintf("RAFT_PORT=%d", s.ports.Port(portRaft)),
+		fmt.Sprintf("RAFT_INTERNAL_RPC_PORT=%d", s.ports.Port(portRPC)),
+		fmt.Sprintf("RAFT_JOIN=node1:%d", s.ports.Port(portRaft)),
 		"LOG_LEVEL=warning",
 	)
 	return append(env, s.settings...)
@@ -132,7 +112,7 @@ func (s *Server) Restart() error {
 		return err
 	}
 	defer log.Close()
-	c := exec.Command(s.bin, "--host", "127.0.0.1", "--port", fmt.Sprint(s.ports[0]), "--scheme", "http")
+	c := exec.Command(s.bin, "--host", "127.0.0.1", "--port", fmt.Sprint(s.ports.Port(portHTTP)), "--scheme", "http")
 	c.Dir, c.Env = s.dir, s.environment()
 	c.Stdout, c.Stderr = log, log
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
@@ -192,6 +172,7 @@ func (s *Server) Resume() { _ = s.process.Process.Signal(syscall.SIGCONT) }
 // Stop ends the server and removes its directory.
 func (s *Server) Stop() {
 	s.signal(syscall.SIGKILL)
+	s.ports.Close()
 	os.RemoveAll(s.dir)
 }
 
