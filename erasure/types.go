@@ -119,6 +119,7 @@ type Request struct {
 	Once consent.Once
 
 	withdrawal Withdrawal // of ScopeWithdrawal
+	looked     standing   // of ScopeSubject, when an open one was looked for
 }
 
 // Documents names documents as a client does.
