@@ -184,6 +184,9 @@ func (s *Service) request(ctx context.Context, t consent.TenantID, r Request) (E
 		}
 		r.looked = at
 	case ScopeDocument, ScopeSource, ScopeCollection:
+		if j.Removal = r.was; len(r.was.Versions) > 0 {
+			break
+		}
 		if j.Removal, err = s.Corpus.Resolve(ctx, t, r.Scope, r.Documents); err != nil {
 			return Erasure{}, err
 		}
