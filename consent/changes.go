@@ -18,6 +18,8 @@ type Change struct {
 	Who Subject
 	// Erasure is what an entry about an erasure says.
 	Erasure ErasureEvent
+	// Removal is what a KindRemoval is about.
+	Removal Removal
 	// Person is whose entry it is: of a suppression whoever is behind its mark, as
 	// long as anybody can tell.
 	Person SubjectNum
@@ -63,6 +65,12 @@ func (l *Ledger) change(t *tenant, row Row) (Change, error) {
 	switch row.Kind {
 	case KindErasure, KindRemoval, KindHold, KindLift, KindErased:
 		if json.Unmarshal(row.Sealed, &c.Erasure) != nil {
+			return c, fmt.Errorf("%w: an entry about an erasure", ErrTampered)
+		}
+	}
+	if row.Kind == KindRemoval {
+		plain, err := seal.Open(t.keys.Payload, c.Erasure.What, whatAAD(t.id, row.Position))
+		if err != nil || json.Unmarshal(plain, &c.Removal) != nil {
 			return c, fmt.Errorf("%w: an entry about an erasure", ErrTampered)
 		}
 	}

@@ -85,7 +85,8 @@ func (s *Service) Release(ctx context.Context, t consent.TenantID, id string) (E
 	})
 }
 
-// Cancel takes an erasure back, as long as nothing is deleted.
+// Cancel takes an erasure back, as long as nothing is deleted: also one that waits
+// for what another one holds.
 func (s *Service) Cancel(ctx context.Context, t consent.TenantID, id string) (Erasure, error) {
 	return s.change(ctx, t, id, func(k Keys, row *consent.ErasureRow, j *job) error {
 		if State(row.State) == Cancelled {
@@ -133,6 +134,9 @@ func (s *Service) lift(ctx context.Context, k Keys, t consent.TenantID, row *con
 	row.State = uint8(to)
 	probe := row.Key
 	row.Key, j.Notice.Names = seal.Ref{}, nil
+	for i := range j.Targets {
+		j.Targets[i].Waits = ""
+	}
 	if err := s.follow(ctx, k, t, row, j, consent.KindLift, consent.ErasureEvent{Event: "lifted", State: to.String()}); err != nil {
 		if errors.Is(err, consent.ErrReturned) {
 			return ErrState

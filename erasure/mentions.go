@@ -15,6 +15,9 @@ const maxSuspects = 250
 type suspect struct {
 	N    int    `json:"n"` // from 1; does not change
 	What []byte `json:"what"`
+	// Redacting: the name is to be taken out of it, and perhaps is. What copies of
+	// the old text there are in manifests goes by an erasure of its own.
+	Redacting bool `json:"redacting,omitempty"`
 }
 
 // A Reviewer finds texts of others that seem to name a person, and changes them.
@@ -27,6 +30,8 @@ type Reviewer interface {
 	// Redact takes the name out of one; ErrState when it is not there any more, or
 	// may not be embedded again.
 	Redact(ctx context.Context, t consent.TenantID, what []byte) error
+	// Was is the version that one was found in, for what is kept of it elsewhere.
+	Was(what []byte) (consent.Removal, error)
 }
 
 // A Place is where a suspected mention is.
@@ -91,8 +96,15 @@ const (
 )
 
 // Review decides about a suspected mention, which is then forgotten. A crash
-// between what is done and that leaves it to be decided again.
+// between what is done and that leaves it to be decided again; what was being
+// redacted, the next start goes on with (resume).
 func (s *Service) Review(ctx context.Context, t consent.TenantID, id string, n int, a Action, by string) error {
+	if begun, err := s.redacting(ctx, t, id, n); begun || err != nil {
+		if err == nil {
+			err = s.redact(ctx, t, id, n, by)
+		}
+		return err
+	}
 	m, err := s.Mentioned(ctx, t, id, n)
 	if err != nil {
 		return err
@@ -105,40 +117,14 @@ func (s *Service) Review(ctx context.Context, t consent.TenantID, id string, n i
 			Evidence: Evidence{Reason: "it mentions a person who was erased"}, By: by,
 		})
 	case ActRedact:
-		err = s.redact(ctx, t, id, n)
+		return s.redact(ctx, t, id, n, by)
 	default:
 		err = &InputError{"action", "is none of ignore, remove and redact"}
 	}
 	if err != nil {
 		return err
 	}
-	_, err = s.change(ctx, t, id, func(k Keys, row *consent.ErasureRow, j *job) error {
-		j.forget(n)
-		sealed, err := j.seal(k, t, row.ID)
-		if err != nil {
-			return err
-		}
-		row.Sealed = sealed
-		return s.Store.ChangeErasure(ctx, t, *row)
-	})
-	return err
-}
-
-func (s *Service) redact(ctx context.Context, t consent.TenantID, id string, n int) error {
-	k, row, err := s.row(ctx, t, id)
-	if err != nil {
-		return err
-	}
-	j, err := openJob(k, t, &row)
-	if err != nil {
-		return err
-	}
-	for _, m := range j.Suspects {
-		if m.N == n {
-			return s.Reviewer.Redact(ctx, t, m.What)
-		}
-	}
-	return ErrNotFound
+	return s.mark(ctx, t, id, func(j *job) { j.forget(n) })
 }
 
 // forget takes a suspected mention from the list.
@@ -165,7 +151,7 @@ func (w *work) look(ctx context.Context) error {
 	}
 	w.j.Suspects, w.j.Gathered.Suspected = nil, total
 	for i, what := range found {
-		w.j.Suspects = append(w.j.Suspects, suspect{i + 1, what})
+		w.j.Suspects = append(w.j.Suspects, suspect{N: i + 1, What: what})
 	}
 	return nil
 }

@@ -74,6 +74,7 @@ type Step struct {
 	Name    string
 	After   []string // steps that must have ended
 	Targets []string
+	Spares  bool // nothing is deleted: before any other step, the erasure can be taken back
 	Looks   bool // suspected mentions are looked for (Reviewer), once Run has ended
 	Run     func(ctx context.Context, o Order) (deleted map[string]uint64, more bool, err error)
 }
@@ -86,11 +87,11 @@ func (NotBefore) Error() string { return "erasure: a step has to wait" }
 
 // Waiting is the error of a step that waits for something that has a name, and
 // which a reader of the erasure is told. Meanwhile it is verified how far
-// everything else is.
+// everything but its target is.
 type Waiting struct {
 	Until  consent.Time // when it is worth to look again, by the database's clock
-	Target string
-	For    string // a word, such as "rebuild"
+	Target string       // "": all of them wait, and nothing was looked for
+	For    string       // a word, such as "rebuild"
 }
 
 func (*Waiting) Error() string { return "erasure: a step has to wait" }

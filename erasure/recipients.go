@@ -335,29 +335,3 @@ func (n *notice) statement() (event string, out []StatementProcessor) {
 	}
 	return hex.EncodeToString(n.Event[:]), out
 }
-
-// keep saves what f changes. Where a recipient answered meanwhile, it changes
-// the job as it is now: what a step deleted is counted once, and its repeat
-// would find nothing. Any other change of the job is ErrErasureChanged.
-func (w *work) keep(ctx context.Context, f func()) error {
-	for {
-		done, state := len(w.j.Steps), w.row.State
-		f()
-		err := w.save(ctx)
-		if !errors.Is(err, consent.ErrErasureChanged) {
-			return err
-		}
-		_, row, err := w.Service.row(ctx, w.t, w.row.ID)
-		if err != nil {
-			return err
-		}
-		j, err := openJob(w.k, w.t, &row)
-		if err != nil {
-			return err
-		}
-		if row.State != state || len(j.Steps) != done {
-			return consent.ErrErasureChanged
-		}
-		w.row, w.j = row, j
-	}
-}

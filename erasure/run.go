@@ -24,6 +24,7 @@ func (s *Service) Run(ctx context.Context) error {
 	tick := time.NewTicker(roundEvery)
 	defer tick.Stop()
 	var swept time.Time
+	resumed := map[consent.TenantID]bool{}
 	for {
 		now := time.Now()
 		sweep := now.Sub(swept) >= sweepEvery
@@ -33,6 +34,9 @@ func (s *Service) Run(ctx context.Context) error {
 		for _, t := range s.served() {
 			if ctx.Err() != nil {
 				return nil
+			}
+			if !resumed[t] {
+				s.guard(func() { resumed[t] = s.Resume(ctx, t) == nil })
 			}
 			if sweep {
 				s.guard(func() { s.Sweep(ctx, t) })
@@ -318,7 +322,7 @@ func (w *work) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	w.Deps.Step("erasure.gathered") // a crash here: gathered anew
-	w.j.Prepared, w.j.Begun, w.j.Attempts = true, true, 0
+	w.j.Prepared, w.j.Attempts = true, 0
 	w.row.State = uint8(Running)
 	return w.save(ctx)
 }
@@ -336,37 +340,35 @@ func (w *work) step(ctx context.Context) error {
 		return err
 	}
 	order.Since = w.since(next.Name)
-	w.Deps.Step("erasure.before." + next.Name)
-	gone := map[string]uint64{}
-	for more := true; more; {
-		var deleted map[string]uint64
-		var err error
-		deleted, more, err = next.Run(ctx, order)
-		for name, n := range deleted {
-			gone[name] += n
-		}
-		if err != nil {
-			return err
-		}
-		if more && ctx.Err() != nil {
-			return ctx.Err()
-		}
+	if !next.Spares && !w.j.Begun {
+		w.j.Begun = true // durable before anything is deleted
+		return w.save(ctx)
 	}
-	if next.Looks {
-		if err := w.look(ctx); err != nil {
-			return err
-		}
+	w.Deps.Step("erasure.before." + next.Name)
+	gone, err := w.run(ctx, next, order)
+	if err == nil && next.Looks {
+		err = w.look(ctx)
+	}
+	if err != nil {
+		return w.count(ctx, gone, err)
 	}
 	w.Deps.Step("erasure.after." + next.Name) // a crash here: the step is repeated and finds nothing
-	return w.keep(ctx, func() {
+	err = w.keep(ctx, func() {
 		w.j.Steps = append(w.j.Steps, next.Name)
+		if then := w.next(); then != nil && !then.Spares {
+			w.j.Begun = true
+		}
+		w.add(gone)
 		for i := range w.j.Targets {
 			r := &w.j.Targets[i]
-			r.Deleted += gone[r.Name]
 			r.Waits = ""
 			r.Done = w.reached(r.Name)
 		}
 	})
+	if errors.Is(err, consent.ErrErasureChanged) {
+		return w.count(ctx, gone, err)
+	}
+	return err
 }
 
 // next is a step whose predecessors have ended and that has not; nil when all have.

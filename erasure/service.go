@@ -131,12 +131,12 @@ func (s *Service) keys(t consent.TenantID) (Keys, error) {
 // consent.ErrRemembered when the event that asks was applied before.
 func (s *Service) Request(ctx context.Context, t consent.TenantID, r Request) (Erasure, error) {
 	if r.Once == (consent.Once{}) {
-		return s.request(ctx, t, r)
+		return s.requestNow(ctx, t, r)
 	}
 	if _, applied, err := s.Ledger.Applied(ctx, t, r.Once); applied || err != nil {
 		return Erasure{}, cmp.Or(err, consent.ErrRemembered)
 	}
-	e, err := s.request(ctx, t, r)
+	e, err := s.requestNow(ctx, t, r)
 	if err != nil {
 		return e, err
 	}
@@ -144,6 +144,17 @@ func (s *Service) Request(ctx context.Context, t consent.TenantID, r Request) (E
 	// that met an open erasure changed nothing: a crash here lets the event come
 	// again, and meet it again or ask anew.
 	return e, s.Ledger.ApplyNow(ctx, t, r.Once, e.Position)
+}
+
+// requestNow repeats where, of the same person, something changed between the look
+// for an open erasure and the entry.
+func (s *Service) requestNow(ctx context.Context, t consent.TenantID, r Request) (Erasure, error) {
+	for {
+		e, err := s.request(ctx, t, r)
+		if !errors.Is(err, consent.ErrErasureChanged) || ctx.Err() != nil {
+			return e, err
+		}
+	}
 }
 
 func (s *Service) request(ctx context.Context, t consent.TenantID, r Request) (Erasure, error) {
@@ -167,16 +178,15 @@ func (s *Service) request(ctx context.Context, t consent.TenantID, r Request) (E
 		if r.Subject.IsZero() {
 			return Erasure{}, &InputError{"subject", "is required"}
 		}
-		mark, round, err := s.Ledger.Marked(ctx, t, r.Subject)
-		if err != nil {
-			return Erasure{}, err
+		e, open, at, err := s.same(ctx, k, t, r.Subject)
+		if open || err != nil {
+			return e, err
 		}
-		if mark != 0 {
-			if e, open, err := s.open(ctx, k, t, personName(k, mark, round)); open || err != nil {
-				return e, err
-			}
-		}
+		r.looked = at
 	case ScopeDocument, ScopeSource, ScopeCollection:
+		if j.Removal = r.was; len(r.was.Versions) > 0 {
+			break
+		}
 		if j.Removal, err = s.Corpus.Resolve(ctx, t, r.Scope, r.Documents); err != nil {
 			return Erasure{}, err
 		}
@@ -229,6 +239,9 @@ func (s *Service) suppress(ctx context.Context, k Keys, t consent.TenantID, r Re
 		Waits: wait, Once: r.Once, Ended: r.withdrawal.Storage,
 		Subject: r.Subject, Removal: j.Removal, ID: id, Scope: string(r.Scope), Regulation: j.Regulation, Jurisdiction: r.Jurisdiction,
 		Job: func(at consent.Suppressed) (consent.ErasureRow, error) {
+			if r.looked.moved(at) {
+				return row, consent.ErrErasureChanged // looked for again
+			}
 			j := j
 			j.Subject, j.Behind, j.Key, j.At, j.Position = at.Mark, at.Behind, at.Key, at.At, at.Position
 			j.Notice.Recipients = slices.Clone(j.Notice.Recipients)
@@ -251,7 +264,7 @@ func (s *Service) suppress(ctx context.Context, k Keys, t consent.TenantID, r Re
 			return row, err
 		},
 	})
-	if errors.Is(err, consent.ErrErasureOpen) || errors.Is(err, consent.ErrRemembered) {
+	if errors.Is(err, consent.ErrErasureOpen) || errors.Is(err, consent.ErrRemembered) || errors.Is(err, consent.ErrErasureChanged) {
 		s.forsake(ref) // after any other error a row may name it: if none does, the next start wipes it
 	}
 	if errors.Is(err, consent.ErrErasureOpen) { // somebody asked at the same time

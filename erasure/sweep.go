@@ -142,7 +142,8 @@ func (s *Service) again(ctx context.Context, o Order) (deleted bool, err error) 
 // waits reports whether a step has to wait: the next round goes on with it.
 func waits(err error) bool {
 	var wait NotBefore
-	return errors.As(err, &wait)
+	var named *Waiting
+	return errors.As(err, &wait) || errors.As(err, &named)
 }
 
 // inOrder lists the steps so that each comes after those it needs.

@@ -118,7 +118,9 @@ type Request struct {
 	// Once is of the event that asks, if one does: it is applied once.
 	Once consent.Once
 
-	withdrawal Withdrawal // of ScopeWithdrawal
+	withdrawal Withdrawal      // of ScopeWithdrawal
+	was        consent.Removal // a version that was redacted, of ScopeDocument
+	looked     standing        // of ScopeSubject, when an open one was looked for
 }
 
 // Documents names documents as a client does.

@@ -23,15 +23,17 @@ func (w *work) since(step string) consent.Time {
 // how far everything is: that may be a day before the erasure ends.
 func (w *work) wait(ctx context.Context, why *Waiting) {
 	w.j.RetryAt = why.Until
-	if !w.j.Looked {
+	if why.Target != "" && !w.j.Looked {
 		if err := w.preview(ctx); err == nil {
 			w.j.Looked = true
 		} else if ctx.Err() == nil {
 			w.Log.Warn("how far an erasure is cannot be verified while it waits", "job_id", w.row.ID, "error", err)
 		}
 	}
-	if r := w.j.target(why.Target); r != nil {
-		r.Waits = why.For
+	for i := range w.j.Targets {
+		if r := &w.j.Targets[i]; why.Target == "" || why.Target == r.Name {
+			r.Waits = why.For
+		}
 	}
 	_ = w.save(ctx) // changed meanwhile: whoever did goes on
 }

@@ -6,6 +6,18 @@ import (
 	"github.com/assent-gateway/assent/consent"
 )
 
+// HoldingAny returns the ready manifests, entered before a position, with a lease
+// that had not ended, that hold any of some documents, whose numbers are ascending.
+func (s *Service) HoldingAny(ctx context.Context, t consent.TenantID, docs []int64, at consent.Position, when consent.Time) (ids []string, err error) {
+	err = s.eachHolding(ctx, t, docs, func(b *build, _ []int64) error {
+		if b.job.Entry < at && b.job.ExpiresAt > when {
+			ids = append(ids, b.row.ID)
+		}
+		return nil
+	})
+	return ids, err
+}
+
 // Holding returns the ready manifests that hold a person and that an entry of
 // theirs makes stale: for its purpose, or of any where there is none; entered
 // before it, with a lease that had not ended.

@@ -7,8 +7,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"strings"
-	"time"
 )
 
 const eraseUsage = `assent erase [flags] SUBJECT
@@ -18,7 +16,9 @@ assent erase --source S [--collection C]
 Erases a person by any of their identifiers, a document, what came from a
 source, or all documents of a collection; shows how far it is, store by store;
 and saves the receipt. What is erased is unreachable as soon as the claim is
-printed: after an interruption run it again, it goes on with the same erasure.`
+printed: after an interruption run it again, it goes on with the same erasure.
+When nothing is left to do but to wait, for answers of others, a rebuild or the
+end of a hold, it says so and ends; with --wait it waits.`
 
 // erasureStatus is what the gateway says of an erasure.
 type erasureStatus struct {
@@ -38,6 +38,10 @@ type erasureStatus struct {
 		Remaining uint64 `json:"remaining"`
 		Exception string `json:"exception"`
 	} `json:"targets"`
+	Processors []struct {
+		Name  string `json:"name"`
+		State string `json:"state"`
+	} `json:"processors"`
 }
 
 type eraseRequest struct {
@@ -62,6 +66,7 @@ func erase(ctx context.Context, s *session, args []string) error {
 	fs.StringVar(&r.Jurisdiction, "jurisdiction", "", "where the person is, as an ISO 3166 `code`")
 	fs.StringVar(&r.Reason, "reason", "", "kept sealed with the evidence, as a `text`")
 	method := fs.String("verified-by", "", "how it was verified that the person asks, as a `text`")
+	wait := fs.Bool("wait", false, "wait also for what takes days: answers of others, rebuilds, holds")
 	receipt := fs.String("receipt", "", "where to save the receipt; erasure-ID.json when not given")
 	names, err := fs.parse(s, args)
 	if err != nil {
@@ -98,7 +103,7 @@ func erase(ctx context.Context, s *session, args []string) error {
 		return err
 	}
 	fmt.Fprintf(s.out, "erasure %s: unreachable; to be done by %s\nclaim %s\n", plain(accepted.ID), plain(accepted.Deadline), plain(accepted.Claim))
-	status, err := follow(ctx, s, c, accepted.ID)
+	status, err := follow(ctx, s, c, accepted.ID, *wait)
 	if err != nil {
 		return err
 	}
@@ -110,48 +115,7 @@ func erase(ctx context.Context, s *session, args []string) error {
 		_, err = fmt.Fprintln(s.out, "waits for the approval of another key: POST /v1/erasures/"+plain(accepted.ID)+"/decide")
 		return err
 	}
-	if what := status.waits(); what != "" {
-		_, err = fmt.Fprintf(s.out, "waits for the next %s: GET /v1/erasures/%s shows how far it is, and …/receipt is the receipt\n", plain(what), plain(accepted.ID))
-	}
-	return err
-}
-
-// waits is what a target waits for, "" when none does.
-func (e *erasureStatus) waits() string {
-	for _, t := range e.Targets {
-		if what, does := strings.CutPrefix(t.State, "waiting_for_"); does {
-			return what
-		}
-	}
-	return ""
-}
-
-// follow asks until the erasure ends or waits for somebody or something, and
-// shows each state it comes to.
-func follow(ctx context.Context, s *session, c *client, id string) (erasureStatus, error) {
-	const first, most = 20 * time.Millisecond, time.Second
-	shown := ""
-	for wait := first; ; wait = min(2*wait, most) {
-		var status erasureStatus
-		if _, err := c.call(ctx, http.MethodGet, path("v1", "erasures", id), nil, &status); err != nil {
-			return status, err
-		}
-		if status.State != shown {
-			fmt.Fprintln(s.err, plain(status.State))
-			shown = status.State
-		}
-		switch status.State {
-		case "suppressed", "running", "verifying":
-		default:
-			return status, nil
-		}
-		if status.waits() != "" { // that may be for a day
-			return status, nil
-		}
-		if err := c.wait(ctx, wait); err != nil {
-			return status, err
-		}
-	}
+	return status.sayWhy(s.out, accepted.ID)
 }
 
 // print writes the state for people.

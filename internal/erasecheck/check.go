@@ -388,10 +388,17 @@ func (c *Checker) copiesNow(ctx context.Context, o erasure.Order, m *material) (
 	if o.Subject != 0 {
 		return c.Copies.CopiesOf(ctx, o.Tenant, o.Subject)
 	}
-	if len(m.Docs) == 0 || m.Stripping {
+	if m.Stripping {
 		return nil, nil
 	}
-	return c.Copies.CopiesWith(ctx, o.Tenant, m.Docs)
+	docs := slices.Clone(m.Docs) // and those that are named, though they were replaced
+	for _, num := range o.Removal.Versions {
+		docs = append(docs, retrieval.DocNum(num))
+	}
+	if len(docs) == 0 {
+		return nil, nil
+	}
+	return c.Copies.CopiesWith(ctx, o.Tenant, docs)
 }
 
 // copies counts what is left of copies of manifests, and says how far the keys
@@ -455,6 +462,9 @@ func (c *Checker) files(ctx context.Context, o erasure.Order, m *material, r *re
 	s, err := h.scan(ctx, c.roots())
 	if err2 := unplant(c.roots(), o.ID); err == nil {
 		err = err2
+	}
+	if err == nil {
+		err = c.anew(ctx, o, m, h, &s)
 	}
 	if err != nil {
 		return 0, err

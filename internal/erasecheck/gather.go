@@ -51,6 +51,7 @@ type box struct{ Sealed, AAD []byte }
 // sample is what is looked for in one collection's index.
 type sample struct {
 	Docs    []retrieval.DocNum
+	Lookups [][32]byte // keyed ids, which may be used again
 	Refs    []retrieval.PassageRef
 	Vectors [][]float32
 	Codes   [][]int8
@@ -141,8 +142,8 @@ func (m *material) add(s *retrieval.Specimen) {
 	if s.Opened && len(m.Boxes) < maxBoxes {
 		m.Boxes = append(m.Boxes, box{s.Row.Sealed, s.AAD})
 	}
-	m.needle(lookup, s.Row.Lookup[:])
-	m.needle(lookup, s.Row.Digest[:])
+	col.Lookups = append(col.Lookups, s.Row.Lookup)
+	m.names(&s.Row)
 	m.clear(s.Meta.ID, 12)
 	m.clear(s.Meta.Title, 12)
 	for _, v := range s.Meta.Metadata {

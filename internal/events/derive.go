@@ -149,7 +149,7 @@ func (d *derivation) completed() (Event, error) {
 
 func (d *derivation) stale(manifest string) (Event, error) {
 	reason := "withdrawn"
-	if d.c.Kind == consent.KindErasure {
+	if d.c.Kind == consent.KindErasure || d.c.Kind == consent.KindRemoval {
 		reason = "erased"
 	}
 	return d.event(Manifest, TypeStale, "", staleData{LedgerPosition: d.c.Position, Manifest: manifest, Reason: reason})

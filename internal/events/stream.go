@@ -29,9 +29,12 @@ type Told struct {
 	Names             []string
 }
 
-// Lineage knows which manifests hold a person; training.Service does.
+// Lineage knows which manifests hold a person, or documents.
 type Lineage interface {
 	Holding(ctx context.Context, t consent.TenantID, who consent.SubjectNum, purpose string, at consent.Position, when consent.Time) ([]string, error)
+	// HoldingRemoved are those with rows of the documents that a removal is about;
+	// it is asked before any of these is deleted.
+	HoldingRemoved(ctx context.Context, t consent.TenantID, r consent.Removal, at consent.Position, when consent.Time) ([]string, error)
 }
 
 // A Stream derives the events of ledgers. It keeps nothing but what became
@@ -218,6 +221,8 @@ func (s *Stream) ends(ctx context.Context, t consent.TenantID, c *consent.Change
 	purpose := ""
 	switch {
 	case c.Kind == consent.KindErasure:
+	case c.Kind == consent.KindRemoval:
+		return s.Lineage.HoldingRemoved(ctx, t, c.Removal, c.Position, c.RecordedAt)
 	case c.Kind == consent.KindConsent && (c.Status.Refusal() || c.Status == consent.Restricted):
 		if purpose = c.Type.Purpose; purpose == consent.Embedding {
 			purpose = "" // it is needed beside every purpose

@@ -46,8 +46,11 @@ func openDoors(t *testing.T, k *testkafka.Server, r *testrabbit.Server, cfg gate
 		t.Fatal(err)
 	}
 	soon := func(int) time.Duration { return 100 * time.Millisecond }
-	cfg.Kafka = &kafka.Options{Brokers: []string{k.Addr()}, Pause: soon, Every: 100 * time.Millisecond}
-	cfg.AMQP = &amqp.Options{URL: r.URL(), Pause: soon, Every: 100 * time.Millisecond}
+	if cfg.Kafka == nil {
+		cfg.Kafka = &kafka.Options{Pause: soon, Every: 100 * time.Millisecond}
+		cfg.AMQP = &amqp.Options{Pause: soon, Every: 100 * time.Millisecond}
+	}
+	cfg.Kafka.Brokers, cfg.AMQP.URL = []string{k.Addr()}, r.URL()
 	cfg.Telemetry, cfg.AdminKey = d.tel, adminKey
 	d.g = openGateway(t, cfg)
 	s := httptest.NewServer(d.g.Handler())

@@ -28,7 +28,7 @@ const (
 
 // newStream makes what derives events from the ledger, and what delivers them.
 func (g *Gateway) newStream() {
-	g.Events = &events.Stream{Ledger: g.Ledger, Names: names{g}, Lineage: g.Training, Store: g.db, Origin: g.Tree.Origin}
+	g.Events = &events.Stream{Ledger: g.Ledger, Names: names{g}, Lineage: lineage{g}, Store: g.db, Origin: g.Tree.Origin}
 	g.deliveries.changed = make(chan struct{}, 1)
 	g.Processors = &events.Processors{Store: g.db, Ledger: g.Ledger, Changed: g.deliveries.poke, Key: func(t consent.TenantID) (seal.Key, bool) {
 		keys, ok := g.vault.Consent().Keys(t)

@@ -68,7 +68,7 @@ func (g *Gateway) setup() erasecheck.Setup {
 func (g *Gateway) cascade() []erasure.Step {
 	// Which documents, while their rows say so: manifests are looked at when no
 	// build can read them any more.
-	resolve := erasure.Step{Name: "resolve", Targets: []string{erasecheck.Manifests}, Run: g.resolveDocuments}
+	resolve := erasure.Step{Name: "resolve", Targets: []string{erasecheck.Manifests}, Spares: true, Run: g.resolveDocuments}
 	documents := erasure.Step{Name: "documents", After: []string{"resolve", "joint"}, Targets: []string{erasecheck.Catalogue, erasecheck.Index, erasecheck.RecordKeys}, Run: g.eraseDocuments}
 	last := []string{"documents", "person_row", "manifests"}
 	steps := []erasure.Step{
@@ -147,13 +147,18 @@ func (g *Gateway) heldUp(ctx context.Context, o erasure.Order) error {
 	if err != nil {
 		return err
 	}
-	return erasure.NotBefore(head.Now + heldAgain)
+	return &erasure.Waiting{Until: head.Now + heldAgain, For: "hold"}
 }
 
 // resolveDocuments notes the numbers of the documents that an erasure is about.
 // Whose vectors alone go is in manifests as before: they hold none.
 func (g *Gateway) resolveDocuments(ctx context.Context, o erasure.Order) (map[string]uint64, bool, error) {
 	if err := g.heldUp(ctx, o); err != nil || o.Subject != 0 || o.Removal.Vectors {
+		return nil, false, err
+	}
+	// Who hears of manifests that become stale hears of these, too, while it can
+	// be told which they are.
+	if err := g.Events.Settle(ctx, o.Tenant, o.Position); err != nil {
 		return nil, false, err
 	}
 	// Versions are named as they are, also those that were replaced meanwhile.

@@ -58,6 +58,12 @@ func (r reviewer) Where(ctx context.Context, t consent.TenantID, what []byte) (e
 	return erasure.Place{Collection: p.Collection, Document: p.Document, Passages: p.Passages, Title: p.Title}, there, err
 }
 
+// Was is the version itself: it lives no more, and manifests may have its rows.
+func (r reviewer) Was(what []byte) (consent.Removal, error) {
+	s, err := suspectOf(what)
+	return consent.Removal{Collection: int64(s.Collection), Versions: []int64{int64(s.Doc)}}, err
+}
+
 func (r reviewer) Redact(ctx context.Context, t consent.TenantID, what []byte) error {
 	s, err := suspectOf(what)
 	if err != nil {
