@@ -144,6 +144,10 @@ type Departures interface {
 	// Departed returns the manifests that held a person before an erasure of
 	// theirs, also of one that is open. It may name some twice.
 	Departed(ctx context.Context, t consent.TenantID, who consent.Subject) ([]Departed, error)
+	// LastDeparture returns the position of the newest suppression after one by
+	// which a manifest may have lost somebody it held; 0 when there is none. An
+	// erasure of which nobody knows what it was about counts.
+	LastDeparture(ctx context.Context, t consent.TenantID, manifest string, after consent.Position) (consent.Position, error)
 }
 
 // Contents keeps which documents manifests hold, and which of these were erased;
