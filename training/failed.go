@@ -1,11 +1,13 @@
 package training
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
 
 	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/internal/seal"
 )
 
 // EraseFailed destroys what failed builds keep of a person, so that Resume
@@ -30,7 +32,7 @@ func (s *Service) EraseFailed(ctx context.Context, t consent.TenantID, who conse
 			return n, err
 		}
 		if there {
-			if err := s.Erase(ctx, t, h.Row.ID); err != nil {
+			if err := b.renewed(ctx); err != nil {
 				return n, err
 			}
 			n++
@@ -73,7 +75,69 @@ func (b *build) forget(ctx context.Context) error {
 	if err != nil || !erased {
 		return err
 	}
-	return b.Erase(ctx, b.t, b.row.ID)
+	return b.renewed(ctx)
+}
+
+// forgetFailed does for every build that failed here what a crash behind its failure
+// left undone.
+func (s *Service) forgetFailed(ctx context.Context) {
+	held, err := s.Manifests.Unfinished(ctx, s.Files.Holder(), Failed)
+	for _, h := range held {
+		if h.Row.Key.IsZero() {
+			continue
+		}
+		failed := guarded(s.Log, func() error {
+			b, err := s.open(h.Tenant, h.Row)
+			if err != nil {
+				return err
+			}
+			return b.forget(ctx)
+		})
+		err = cmp.Or(err, failed)
+	}
+	if err != nil && ctx.Err() == nil {
+		s.Log.Error("what failed manifests keep could not be judged", "error", err)
+	}
+}
+
+// renewed destroys what a failed build keeps. One that was resumed meanwhile
+// begins anew, under another key: who asked for it is not to ask again. Its files
+// are then left to it.
+func (b *build) renewed(ctx context.Context) error {
+	b.turn.Lock()
+	defer b.turn.Unlock()
+	for {
+		row, found, err := b.Manifests.Manifest(ctx, b.t, b.row.ID)
+		if err != nil || !found || row.Key != b.row.Key {
+			return err // or somebody else did it
+		}
+		if row.State != Building {
+			err = b.erase(ctx, b.t, row)
+		} else {
+			err = b.anew(ctx, row)
+		}
+		if !errors.Is(err, ErrConflict) {
+			return err
+		}
+	}
+}
+
+// anew gives a build another key, and its beginning.
+func (b *build) anew(ctx context.Context, row ManifestRow) error {
+	again, err := b.open(b.t, row)
+	if err != nil {
+		return err
+	}
+	again.row.Key = seal.Ref{}
+	if err := again.renew(); err != nil {
+		return err
+	}
+	if err := again.save(ctx); err != nil {
+		_ = b.Vault.Destroy(again.row.Key) // else the next start does it
+		return err
+	}
+	b.kick()
+	return b.Vault.Destroy(row.Key) // a crash before it leaves a key that no row names
 }
 
 // renew gives a build that was forgotten another key, and its beginning.

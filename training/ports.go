@@ -99,8 +99,10 @@ type Manifests interface {
 	// changed, as in consent.Store's Append; consent.ErrUnknownTenant;
 	// ErrConflict when the id is taken.
 	AddManifest(ctx context.Context, t consent.TenantID, row ManifestRow, remember []consent.Remembered) error
-	// SaveManifest replaces state, inputs, key and what is sealed; ErrNotFound.
-	SaveManifest(ctx context.Context, t consent.TenantID, row ManifestRow) error
+	// SaveManifest replaces state, inputs, key and what is sealed, where state and
+	// key are still those of was; ErrConflict, and nothing changed, where they are
+	// not, unless it is this very write that was made before; ErrNotFound.
+	SaveManifest(ctx context.Context, t consent.TenantID, row, was ManifestRow) error
 	// Manifest returns a manifest; false when there is none.
 	Manifest(ctx context.Context, t consent.TenantID, id string) (ManifestRow, bool, error)
 	// ManifestsLike returns the ready manifests of some inputs, newest first.
