@@ -159,6 +159,7 @@ func (b *build) told() Manifest {
 		ID: b.row.ID, State: b.row.State, Problem: j.Problem, Spec: j.Spec, Header: j.Header, Rows: j.Rows,
 		Withheld: j.Withheld, Digest: j.Digest, Entry: j.Entry, ExpiresAt: j.ExpiresAt, Files: j.Files,
 		LedgerPos: j.Spec.AtPosition, CorpusPos: j.Spec.AtCorpus, FilesGone: b.row.Key.IsZero(),
+		FilesHere: b.row.Holder == b.Files.Holder(),
 	}
 	if j.Header != nil {
 		m.PolicyHash = j.Header.PolicyDigest

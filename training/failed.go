@@ -11,19 +11,20 @@ import (
 )
 
 // EraseFailed destroys what failed builds keep of a person, so that Resume
-// begins anew, and returns of how many. It is repeatable, and what an erasure
-// calls: a manifest that failed is not yet one that holds anybody.
+// begins anew, and returns of how many. Whom those of another gateway keep, only
+// that one could tell: they go, too. It is repeatable, and what an erasure calls:
+// a manifest that failed is not yet one that holds anybody.
 func (s *Service) EraseFailed(ctx context.Context, t consent.TenantID, who consent.SubjectNum) (uint64, error) {
-	held, err := s.Manifests.Unfinished(ctx, s.Files.Holder(), Failed)
+	rows, err := s.Contents.AllManifests(ctx, t)
 	if err != nil {
 		return 0, err
 	}
 	n := uint64(0)
-	for _, h := range held {
-		if h.Tenant != t || h.Row.Key.IsZero() {
+	for _, row := range rows {
+		if row.State != Failed || row.Key.IsZero() {
 			continue
 		}
-		b, err := s.open(t, h.Row)
+		b, err := s.open(t, row)
 		if err != nil {
 			return n, err
 		}
@@ -42,10 +43,13 @@ func (s *Service) EraseFailed(ctx context.Context, t consent.TenantID, who conse
 }
 
 // keeps reports whether a failed build kept a row. What cannot be told, its
-// list being damaged or not whole, is taken for yes.
+// list being damaged, not whole or elsewhere, is taken for yes.
 func (b *build) keeps(f func(*entry) bool) (bool, error) {
 	if b.job.Phase != phaseRender { // nothing was kept
 		return false, nil
+	}
+	if b.row.Holder != b.Files.Holder() {
+		return true, nil
 	}
 	there := false
 	for i := range b.job.Shards {
