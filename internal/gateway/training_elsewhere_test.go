@@ -16,11 +16,14 @@ import (
 // wherever it would need them, and tells what rests in the database.
 func TestAnotherGatewayKeepsTheFiles(t *testing.T) {
 	c := newCluster(t, server(t))
-	var full atomic.Bool
-	merged := false
-	here := c.open(gateway.Config{DataDir: t.TempDir(), ErasuresByHand: true, Step: func(step string) { merged = merged || step == "merged" },
+	var full, merged atomic.Bool
+	here := c.open(gateway.Config{DataDir: t.TempDir(), ErasuresByHand: true, Step: func(step string) {
+		if step == "merged" {
+			merged.Store(true)
+		}
+	},
 		Training: gateway.TrainingConfig{Workers: 1, FileFault: func(op string) error {
-			if full.Load() && merged && op == "file.write" {
+			if full.Load() && merged.Load() && op == "file.write" {
 				return syscall.ENOSPC
 			}
 			return nil
@@ -59,6 +62,7 @@ func TestAnotherGatewayKeepsTheFiles(t *testing.T) {
 		}
 	}
 
+	merged.Store(false)
 	full.Store(true)
 	failed, err := here.Training.Create(t.Context(), trainer, training.NewID(), linkable(), nil)
 	must(t, err)
