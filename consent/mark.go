@@ -298,7 +298,7 @@ func (b *builder) unmark(ctx context.Context, mark SubjectNum) error {
 // applySuppression folds in who is suppressed. The caller holds mu.
 func (t *tenant) applySuppression(row *Row, ev *ErasureEvent, show *shown) error {
 	if len(ev.Who) == 0 { // of the number itself
-		t.departures = append(t.departures, departure{row.Subject, row.Position})
+		t.departures = append(t.departures, departure{row.Subject, row.Position, false})
 		if who := t.who[row.Subject]; who.version == markedVersion {
 			t.byMark[who.lookup] = marked{row.Subject, row.Position, t.state(row.Subject).suppressedAt}
 		}
@@ -320,7 +320,7 @@ func (t *tenant) applySuppression(row *Row, ev *ErasureEvent, show *shown) error
 	case show == nil: // nobody was behind it
 	case !show.gone:
 		sup.link = show.link
-		t.departures = append(t.departures, departure{sup.link.num, row.Position})
+		t.departures = append(t.departures, departure{sup.link.num, row.Position, false})
 		t.behind[sup.link.num] = append(t.behind[sup.link.num], sup)
 		t.inheritLate(sup.link.num, sup.was[t.mark(sup.link.lookup)])
 		t.leave(show.link.num)
@@ -331,7 +331,7 @@ func (t *tenant) applySuppression(row *Row, ev *ErasureEvent, show *shown) error
 // depart is leave, of whom a row says so. The caller holds mu.
 func (t *tenant) depart(num SubjectNum) {
 	if s := t.state(num); !t.loading && (s == nil || !s.gone) {
-		t.departures = append(t.departures, departure{num, t.applied + 1})
+		t.departures = append(t.departures, departure{num, t.applied + 1, true})
 	}
 	t.leave(num)
 }
@@ -400,7 +400,7 @@ func (t *tenant) leaveGhosts() {
 		}
 	}
 	for _, num := range ghosts {
-		t.departures = append(t.departures, departure{num, t.applied + 1})
+		t.departures = append(t.departures, departure{num, t.applied + 1, true})
 		t.leave(num)
 	}
 }

@@ -3,12 +3,14 @@ package consent
 import (
 	"context"
 	"math"
+	"slices"
 )
 
 // departure is the suppression of somebody, as the ledger has folded it in.
 type departure struct {
-	num SubjectNum
-	at  Position
+	num  SubjectNum
+	at   Position
+	late bool // a row alone said so: at is when it was heard of, not when it was
 }
 
 // Suppressed calls f with everyone whose erasure was entered after a position,
@@ -35,6 +37,9 @@ type Leaving struct {
 	Position Position // of the newest entry that counts
 	Time     Time     // when what was granted there ended by itself; 0: it did not
 	Erased   bool     // an erasure was entered after a position that was asked about
+	// Undated: they were erased, and no link leads to when any more. Position is
+	// then above every other; the entry is one of ErasedAfter's.
+	Undated bool
 }
 
 // Left returns when a person's permission for a purpose, or that for embedding,
@@ -58,7 +63,9 @@ func (l *Ledger) AllLeft(ctx context.Context, id TenantID, nums []SubjectNum, pu
 	defer t.mu.RUnlock()
 	erased := map[SubjectNum]Position{}
 	for _, d := range t.departures {
-		erased[d.num] = d.at
+		if !d.late {
+			erased[d.num] = d.at
+		}
 	}
 	out := make([]Leaving, len(nums))
 	for i, num := range nums {
@@ -67,9 +74,28 @@ func (l *Ledger) AllLeft(ctx context.Context, id TenantID, nums []SubjectNum, pu
 			out[i].Position = max(out[i].Position, erased[num])
 		}
 		if s := t.state(num); s != nil && s.gone && erased[num] == 0 {
-			out[i].Position = math.MaxInt64 // nothing leads to when, since a restart
+			out[i].Position, out[i].Undated = math.MaxInt64, true // since a restart
 		}
 	}
+	return out, nil
+}
+
+// ErasedAfter returns the positions, ascending, of the suppressions after one that
+// somebody was behind and that were not taken back.
+func (l *Ledger) ErasedAfter(ctx context.Context, id TenantID, after Position) ([]Position, error) {
+	t, _, err := l.fresh(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	var out []Position
+	for at, s := range t.suppressedAt {
+		if at > after && !s.lifted && !s.key.IsZero() {
+			out = append(out, at)
+		}
+	}
+	slices.Sort(out)
 	return out, nil
 }
 

@@ -2,6 +2,7 @@ package erasure
 
 import (
 	"context"
+	"slices"
 
 	"github.com/assent-gateway/assent/consent"
 )
@@ -34,32 +35,51 @@ type Remnant struct {
 // jobs of those erasures keep it. It opens every job of the tenant: it is asked
 // for by hand, and what would make it quick would also lead from a mark to
 // manifests without the key that jobs are sealed under.
-func (s *Service) HeldBy(ctx context.Context, t consent.TenantID, mark consent.SubjectNum) ([]Remnant, error) {
+func (s *Service) HeldBy(ctx context.Context, t consent.TenantID, mark consent.SubjectNum) (out []Remnant, err error) {
+	err = s.eachJob(ctx, t, func(row *consent.ErasureRow, j *job) {
+		if j.Subject != mark {
+			return
+		}
+		for _, id := range j.Gathered.Held {
+			out = append(out, Remnant{id, row.Position})
+		}
+	})
+	return out, err
+}
+
+// Held returns every erasure of a person, by the position of its suppression,
+// and whether a manifest held them until then. It costs what HeldBy does.
+func (s *Service) Held(ctx context.Context, t consent.TenantID, manifest string) (map[consent.Position]bool, error) {
+	held := map[consent.Position]bool{}
+	err := s.eachJob(ctx, t, func(row *consent.ErasureRow, j *job) {
+		if j.Subject != 0 {
+			held[row.Position] = held[row.Position] || slices.Contains(j.Gathered.Held, manifest)
+		}
+	})
+	return held, err
+}
+
+// eachJob calls f with every job of a tenant.
+func (s *Service) eachJob(ctx context.Context, t consent.TenantID, f func(*consent.ErasureRow, *job)) error {
 	k, err := s.keys(t)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var out []Remnant
 	p := Page{Limit: 1000}
 	for {
 		rows, err := s.Store.Erasures(ctx, t, p)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for i := range rows {
 			j, err := openJob(k, t, &rows[i])
 			if err != nil {
-				return nil, err
+				return err
 			}
-			if j.Subject != mark {
-				continue
-			}
-			for _, id := range j.Gathered.Held {
-				out = append(out, Remnant{id, rows[i].Position})
-			}
+			f(&rows[i], j)
 		}
 		if len(rows) < p.Limit {
-			return out, nil
+			return nil
 		}
 		last := rows[len(rows)-1]
 		p.After = Cursor{last.Created, last.ID}

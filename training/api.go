@@ -159,6 +159,7 @@ func (b *build) told() Manifest {
 		ID: b.row.ID, State: b.row.State, Problem: j.Problem, Spec: j.Spec, Header: j.Header, Rows: j.Rows,
 		Withheld: j.Withheld, Digest: j.Digest, Entry: j.Entry, ExpiresAt: j.ExpiresAt, Files: j.Files,
 		LedgerPos: j.Spec.AtPosition, CorpusPos: j.Spec.AtCorpus, FilesGone: b.row.Key.IsZero(),
+		FilesHere: b.row.Holder == b.Files.Holder(),
 	}
 	if j.Header != nil {
 		m.PolicyHash = j.Header.PolicyDigest
@@ -179,25 +180,33 @@ func (b *build) told() Manifest {
 
 // Resume goes on with a manifest that failed. One that did not is left alone.
 func (s *Service) Resume(ctx context.Context, c Caller, id string) (Manifest, error) {
-	b, err := s.find(ctx, c, id)
-	if err != nil {
-		return Manifest{}, err
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	for {
+		b, err := s.find(ctx, c, id)
+		if err != nil {
+			return Manifest{}, err
+		}
+		if b.row.State != Failed {
+			return b.told(), nil
+		}
+		if b.row.Holder != s.Files.Holder() {
+			return Manifest{}, ErrElsewhere
+		}
+		if err := b.renew(); err != nil {
+			return Manifest{}, err
+		}
+		b.row.State, b.job.Problem = Building, ""
+		switch err := b.save(ctx); {
+		case err == nil:
+			s.kick()
+			return b.told(), nil
+		case !errors.Is(err, ErrConflict):
+			return Manifest{}, err
+		case b.row.Key != b.was.Key: // it was erased at another gateway meanwhile
+			_ = s.Vault.Destroy(b.row.Key) // else the next start does it
+		}
 	}
-	if b.row.State != Failed {
-		return b.told(), nil
-	}
-	if b.row.Holder != s.Files.Holder() {
-		return Manifest{}, ErrElsewhere
-	}
-	if err := b.renew(); err != nil {
-		return Manifest{}, err
-	}
-	b.row.State, b.job.Problem = Building, ""
-	if err := b.save(ctx); err != nil {
-		return Manifest{}, err
-	}
-	s.kick()
-	return b.told(), nil
 }
 
 // Statement returns the DSSE envelope of a ready manifest.
@@ -264,17 +273,35 @@ func (s *Service) OpenFile(ctx context.Context, c Caller, id, name string) (io.R
 // still be told. It is repeatable, and what an erasure calls for the manifests
 // that hold its subject.
 func (s *Service) Erase(ctx context.Context, t consent.TenantID, id string) error {
-	row, found, err := s.Manifests.Manifest(ctx, t, id)
-	if err != nil || !found {
-		return err
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	for {
+		row, found, err := s.Manifests.Manifest(ctx, t, id)
+		if err != nil || !found {
+			return err
+		}
+		if err = s.erase(ctx, t, row); !errors.Is(err, ErrConflict) {
+			return err
+		}
 	}
+}
+
+// erase erases what is as it was read; else ErrConflict. The caller holds turn.
+func (s *Service) erase(ctx context.Context, t consent.TenantID, was ManifestRow) error {
 	// The row stops naming the key before it is destroyed, so that no restored
 	// vault gives it back. A crash in between leaves a key that no row names.
-	ref := row.Key
+	row, id, ref := was, was.ID, was.Key
 	if row.Key = (seal.Ref{}); row.State == Building {
 		row.State = Failed
+		if b, err := s.open(t, was); err == nil {
+			b.job.Problem = problemOf(ErrErased)
+			if err := b.seal(); err != nil {
+				return err
+			}
+			row.Sealed = b.row.Sealed
+		}
 	}
-	if err := s.Manifests.SaveManifest(ctx, t, row); err != nil {
+	if err := s.Manifests.SaveManifest(ctx, t, row, was); err != nil {
 		return err
 	}
 	if !ref.IsZero() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/assent-gateway/assent/consent"
@@ -21,7 +22,7 @@ func (s *Service) build(ctx context.Context, t consent.TenantID, row ManifestRow
 	b, err := s.open(t, row)
 	if err == nil {
 		began := time.Now()
-		if err = b.guarded(ctx); err == nil {
+		if err = guarded(s.Log, func() error { return b.make(ctx) }); err == nil {
 			s.Log.Info("manifest ready", "job_id", row.ID, "count", b.job.Rows, "duration", time.Since(began))
 		}
 	}
@@ -38,35 +39,44 @@ func (s *Service) build(ctx context.Context, t consent.TenantID, row ManifestRow
 		return false // until the ledger can be asked again
 	}
 	if b == nil { // its record does not open: nobody can go on with it
+		was := row
 		row.State = Failed
-		return s.Manifests.SaveManifest(ctx, t, row) == nil
+		return s.Manifests.SaveManifest(ctx, t, row, was) == nil
 	}
 	b.row.State, b.job.Problem = Failed, problemOf(err)
-	if _, gone := b.Vault.FileKey(b.row.Key); errors.Is(gone, ErrErased) { // it was erased meanwhile: Resume begins anew
+	if _, gone := b.Vault.FileKey(b.row.Key); errors.Is(gone, ErrErased) { // Resume begins anew
 		b.row.Key, b.job.Problem = seal.Ref{}, "erased"
 	}
 	if b.job.Phase == phaseScan { // nothing to go on from
 		_ = b.Files.Remove(b.row.ID) // a failure leaves it to Resume
 	}
-	if b.save(ctx) != nil {
+	switch err := b.save(ctx); {
+	case errors.Is(err, ErrConflict): // it was erased under the build, and perhaps resumed since: that counts
+		_ = b.Files.Remove(b.row.ID) // of a key that is gone
+		return true
+	case err != nil:
 		return false
 	}
-	if err := b.forget(ctx); err != nil {
+	if err := guarded(s.Log, func() error {
+		b.Step("failed") // a crash here: what failed keeps who was erased meanwhile; the next start looks again
+		return b.forget(ctx)
+	}); err != nil {
 		s.Log.Error("what a failed manifest keeps could not be judged", "job_id", row.ID, "error", err)
 	}
 	return true
 }
 
-// guarded is make, and an error where it panics: the goroutine is nobody's
-// request, and what a panic would print could be anybody's data.
-func (b *build) guarded(ctx context.Context) (err error) {
+// guarded is f, and an error where it panics: every goroutine of a build runs so.
+// They are nobody's request, one that ends the process ends everybody's, and what
+// a panic would print could be anybody's data.
+func guarded(log *slog.Logger, f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			b.Log.Error("a build panicked", "panic_type", fmt.Sprintf("%T", p))
+			log.Error("a build panicked", "panic_type", fmt.Sprintf("%T", p))
 			err = errPanic
 		}
 	}()
-	return b.make(ctx)
+	return f()
 }
 
 var errPanic = errors.New("training: a build panicked")
@@ -157,7 +167,7 @@ func (b *build) choose(ctx context.Context, fkey seal.Key, pins int) error {
 			return err
 		}
 	}
-	if err := b.saveStill(ctx); err != nil {
+	if err := b.save(ctx); err != nil {
 		return err
 	}
 	b.Step("merged") // a crash here: shards in spools; the next start writes them

@@ -1,27 +1,30 @@
 package training
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
 
 	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/internal/seal"
 )
 
 // EraseFailed destroys what failed builds keep of a person, so that Resume
-// begins anew, and returns of how many. It is repeatable, and what an erasure
-// calls: a manifest that failed is not yet one that holds anybody.
+// begins anew, and returns of how many. Whom those of another gateway keep, only
+// that one could tell: they go, too. It is repeatable, and what an erasure calls:
+// a manifest that failed is not yet one that holds anybody.
 func (s *Service) EraseFailed(ctx context.Context, t consent.TenantID, who consent.SubjectNum) (uint64, error) {
-	held, err := s.Manifests.Unfinished(ctx, s.Files.Holder(), Failed)
+	rows, err := s.Contents.AllManifests(ctx, t)
 	if err != nil {
 		return 0, err
 	}
 	n := uint64(0)
-	for _, h := range held {
-		if h.Tenant != t || h.Row.Key.IsZero() {
+	for _, row := range rows {
+		if row.State != Failed || row.Key.IsZero() {
 			continue
 		}
-		b, err := s.open(t, h.Row)
+		b, err := s.open(t, row)
 		if err != nil {
 			return n, err
 		}
@@ -30,7 +33,7 @@ func (s *Service) EraseFailed(ctx context.Context, t consent.TenantID, who conse
 			return n, err
 		}
 		if there {
-			if err := s.Erase(ctx, t, h.Row.ID); err != nil {
+			if err := b.renewed(ctx); err != nil {
 				return n, err
 			}
 			n++
@@ -40,10 +43,13 @@ func (s *Service) EraseFailed(ctx context.Context, t consent.TenantID, who conse
 }
 
 // keeps reports whether a failed build kept a row. What cannot be told, its
-// list being damaged or not whole, is taken for yes.
+// list being damaged, not whole or elsewhere, is taken for yes.
 func (b *build) keeps(f func(*entry) bool) (bool, error) {
 	if b.job.Phase != phaseRender { // nothing was kept
 		return false, nil
+	}
+	if b.row.Holder != b.Files.Holder() {
+		return true, nil
 	}
 	there := false
 	for i := range b.job.Shards {
@@ -73,7 +79,69 @@ func (b *build) forget(ctx context.Context) error {
 	if err != nil || !erased {
 		return err
 	}
-	return b.Erase(ctx, b.t, b.row.ID)
+	return b.renewed(ctx)
+}
+
+// forgetFailed does for every build that failed here what a crash behind its failure
+// left undone.
+func (s *Service) forgetFailed(ctx context.Context) {
+	held, err := s.Manifests.Unfinished(ctx, s.Files.Holder(), Failed)
+	for _, h := range held {
+		if h.Row.Key.IsZero() {
+			continue
+		}
+		failed := guarded(s.Log, func() error {
+			b, err := s.open(h.Tenant, h.Row)
+			if err != nil {
+				return err
+			}
+			return b.forget(ctx)
+		})
+		err = cmp.Or(err, failed)
+	}
+	if err != nil && ctx.Err() == nil {
+		s.Log.Error("what failed manifests keep could not be judged", "error", err)
+	}
+}
+
+// renewed destroys what a failed build keeps. One that was resumed meanwhile
+// begins anew, under another key: who asked for it is not to ask again. Its files
+// are then left to it.
+func (b *build) renewed(ctx context.Context) error {
+	b.turn.Lock()
+	defer b.turn.Unlock()
+	for {
+		row, found, err := b.Manifests.Manifest(ctx, b.t, b.row.ID)
+		if err != nil || !found || row.Key != b.row.Key {
+			return err // or somebody else did it
+		}
+		if row.State != Building {
+			err = b.erase(ctx, b.t, row)
+		} else {
+			err = b.anew(ctx, row)
+		}
+		if !errors.Is(err, ErrConflict) {
+			return err
+		}
+	}
+}
+
+// anew gives a build another key, and its beginning.
+func (b *build) anew(ctx context.Context, row ManifestRow) error {
+	again, err := b.open(b.t, row)
+	if err != nil {
+		return err
+	}
+	again.row.Key = seal.Ref{}
+	if err := again.renew(); err != nil {
+		return err
+	}
+	if err := again.save(ctx); err != nil {
+		_ = b.Vault.Destroy(again.row.Key) // else the next start does it
+		return err
+	}
+	b.kick()
+	return b.Vault.Destroy(row.Key) // a crash before it leaves a key that no row names
 }
 
 // renew gives a build that was forgotten another key, and its beginning.

@@ -221,7 +221,7 @@ func (b *build) sign(ctx context.Context, fkey seal.Key, at consent.Time) error 
 		return err
 	}
 	j.Phase = phaseDone
-	if err := b.saveStill(ctx); err != nil {
+	if err := b.save(ctx); err != nil {
 		return err
 	}
 	b.Step("signed") // a crash here: spools that nobody needs; the next start removes them
@@ -234,7 +234,7 @@ func (b *build) ready(ctx context.Context) error {
 		return err
 	}
 	b.row.State = Ready
-	if err := b.saveStill(ctx); err != nil {
+	if err := b.save(ctx); err != nil {
 		return err
 	}
 	b.Step("ready")

@@ -58,6 +58,7 @@ type build struct {
 	*Service
 	t    consent.TenantID
 	row  ManifestRow
+	was  ManifestRow // as it rests: what is written goes there, and nowhere else
 	job  job
 	keys Keys
 }
@@ -76,7 +77,7 @@ func (s *Service) open(t consent.TenantID, row ManifestRow) (*build, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &build{Service: s, t: t, row: row, keys: k}
+	b := &build{Service: s, t: t, row: row, was: row, keys: k}
 	plain, err := seal.Open(k.Payload, row.Sealed, jobAAD(t, row.ID))
 	if err != nil || json.Unmarshal(plain, &b.job) != nil {
 		return nil, fmt.Errorf("%w: its record", ErrDamaged)
@@ -93,24 +94,17 @@ func (b *build) seal() error {
 	return nil
 }
 
+// save writes a row over what it was; ErrConflict when that is not there any more:
+// it was erased, or resumed, by somebody else.
 func (b *build) save(ctx context.Context) error {
 	if err := b.seal(); err != nil {
 		return err
 	}
-	return b.Manifests.SaveManifest(ctx, b.t, b.row)
-}
-
-// saveStill is save of what is being built, unless it was erased meanwhile:
-// ErrErased then, since its files and their key are gone.
-func (b *build) saveStill(ctx context.Context) error {
-	row, found, err := b.Manifests.Manifest(ctx, b.t, b.row.ID)
-	switch {
-	case err != nil:
-		return err
-	case !found || row.Key != b.row.Key:
-		return ErrErased
+	err := b.Manifests.SaveManifest(ctx, b.t, b.row, b.was)
+	if err == nil {
+		b.was = b.row
 	}
-	return b.save(ctx)
+	return err
 }
 
 func (b *build) putPart(ctx context.Context, n int, p part) error {

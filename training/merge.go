@@ -122,8 +122,10 @@ func (m *merge) end() error {
 			return err
 		}
 		m.closing.Go(func() error {
-			defer s.f.Abort()
-			return s.f.Commit()
+			return guarded(m.b.Log, func() error {
+				defer s.f.Abort()
+				return s.f.Commit()
+			})
 		})
 	}
 	m.rows, m.list = nil, nil

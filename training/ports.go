@@ -99,8 +99,10 @@ type Manifests interface {
 	// changed, as in consent.Store's Append; consent.ErrUnknownTenant;
 	// ErrConflict when the id is taken.
 	AddManifest(ctx context.Context, t consent.TenantID, row ManifestRow, remember []consent.Remembered) error
-	// SaveManifest replaces state, inputs, key and what is sealed; ErrNotFound.
-	SaveManifest(ctx context.Context, t consent.TenantID, row ManifestRow) error
+	// SaveManifest replaces state, inputs, key and what is sealed, where state and
+	// key are still those of was; ErrConflict, and nothing changed, where they are
+	// not, unless it is this very write that was made before; ErrNotFound.
+	SaveManifest(ctx context.Context, t consent.TenantID, row, was ManifestRow) error
 	// Manifest returns a manifest; false when there is none.
 	Manifest(ctx context.Context, t consent.TenantID, id string) (ManifestRow, bool, error)
 	// ManifestsLike returns the ready manifests of some inputs, newest first.
@@ -144,6 +146,10 @@ type Departures interface {
 	// Departed returns the manifests that held a person before an erasure of
 	// theirs, also of one that is open. It may name some twice.
 	Departed(ctx context.Context, t consent.TenantID, who consent.Subject) ([]Departed, error)
+	// LastDeparture returns the position of the newest suppression after one by
+	// which a manifest may have lost somebody it held; 0 when there is none. An
+	// erasure of which nobody knows what it was about counts.
+	LastDeparture(ctx context.Context, t consent.TenantID, manifest string, after consent.Position) (consent.Position, error)
 }
 
 // Contents keeps which documents manifests hold, and which of these were erased;

@@ -26,7 +26,7 @@ func (b *build) render(ctx context.Context, fkey seal.Key, done map[int]part) er
 	parts := make([]*part, total)
 	g, gctx := errgroup.WithContext(ctx)
 	for range min(b.Workers, total) {
-		g.Go(func() error {
+		work := func() error {
 			for i := range todo {
 				p, err := b.renderShard(gctx, fkey, i)
 				if err != nil {
@@ -37,7 +37,8 @@ func (b *build) render(ctx context.Context, fkey seal.Key, done map[int]part) er
 				b.setProgress(b.row.ID, 0.7+0.25*float64(total-len(todo))/float64(total))
 			}
 			return nil
-		})
+		}
+		g.Go(func() error { return guarded(b.Log, work) })
 	}
 	if err := g.Wait(); err != nil {
 		return err

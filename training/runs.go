@@ -219,7 +219,32 @@ func (b *build) left(ctx context.Context) ([]consent.Leaving, error) {
 		}
 	}
 	maps.DeleteFunc(of, func(num consent.SubjectNum, _ bool) bool { return st.stays(num) }) // of a row with others
-	return b.Ledger.AllLeft(ctx, b.t, sortedNums(of), b.job.Spec.Purpose, b.job.Spec.AtPosition)
+	who, err := b.Ledger.AllLeft(ctx, b.t, sortedNums(of), b.job.Spec.Purpose, b.job.Spec.AtPosition)
+	if err != nil {
+		return nil, err
+	}
+	return who, b.dated(ctx, who)
+}
+
+// dated gives those of whom nothing leads to their erasure any more, as after a
+// restart, a position that is not before it: of the newest erasure that the
+// manifest held somebody until. A remedy that came after that is about them all.
+// Where none is known, they stay above every remedy.
+func (b *build) dated(ctx context.Context, who []consent.Leaving) error {
+	undated := func(l consent.Leaving) bool { return l.Undated }
+	if b.Departures == nil || !slices.ContainsFunc(who, undated) {
+		return nil
+	}
+	last, err := b.Departures.LastDeparture(ctx, b.t, b.row.ID, b.job.Spec.AtPosition)
+	if err != nil || last == 0 {
+		return err
+	}
+	for i := range who {
+		if who[i].Undated {
+			who[i].Position = last
+		}
+	}
+	return nil
 }
 
 // A Use is a manifest that holds a person, and the runs bound to it.

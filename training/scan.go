@@ -70,7 +70,7 @@ func (b *build) scan(ctx context.Context, in Inputs, mkey, fkey seal.Key) (*scan
 		b: b, ctx: ctx, past: fold.Time(), judge: judge,
 		secrets: newSecrets(b.Ledger, b.t, mkey, in.Splits),
 		cols:    map[int64]int{}, alone: map[loner]*heard{},
-		runs:     &runs{files: b.Files, dir: b.path("work"), key: seal.Hold(fkey)},
+		runs:     &runs{files: b.Files, dir: b.path("work"), key: seal.Hold(fkey), log: b.Log},
 		excluded: map[string]uint64{}, sources: make([]period, len(b.job.Cols)),
 	}
 	for i, c := range b.job.Cols {

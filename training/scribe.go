@@ -36,7 +36,7 @@ func newScribes(ctx context.Context, b *build, mkey seal.Key, into *runs) *scrib
 	for range b.Workers {
 		w := &scribe{b: b, key: seal.Hold(mkey), sha: b.job.Spec.Linkable, columns: b.columns(),
 			sorter: &sorter{runs: into, limit: b.SortBytes / b.Workers}}
-		s.g.Go(func() error { return w.work(s.ctx, s.tasks) })
+		s.g.Go(func() error { return guarded(b.Log, func() error { return w.work(s.ctx, s.tasks) }) })
 	}
 	return s
 }

@@ -25,7 +25,7 @@ type Deps struct {
 	Notary     Notary
 	Log        *slog.Logger
 	// Step is called after every durable step of a build, by name: "scanned",
-	// "merged", "part", "settled", "entered", "signed", "ready". Tests kill the process there.
+	// "merged", "part", "settled", "entered", "signed", "ready", and "failed". Tests kill the process there.
 	Step      func(string)
 	Workers   int // that render shards; 0: one a core
 	ShardRows int // rows of a shard; 0: 100 000
@@ -36,6 +36,9 @@ type Deps struct {
 type Service struct {
 	Deps
 	wake chan struct{} // holds one token when something is to be built
+	// turn is held by who takes files away and by who lets a build begin anew, so
+	// that nobody removes what the next build has written.
+	turn sync.Mutex
 
 	mu       sync.Mutex
 	progress map[string]float64 // of builds in this process
@@ -72,6 +75,7 @@ const (
 
 // Run builds what is to be built, one manifest after the other, until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
+	s.forgetFailed(ctx)
 	for wait := firstRetry; ; {
 		held, err := s.Manifests.Unfinished(ctx, s.Files.Holder(), Building)
 		settled := err == nil

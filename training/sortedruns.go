@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"log/slog"
 	"sync"
 
 	"github.com/assent-gateway/assent/internal/seal"
@@ -15,6 +16,7 @@ type runs struct {
 	files Files
 	dir   string
 	key   func() seal.Key
+	log   *slog.Logger
 
 	mu sync.Mutex
 	n  int
@@ -42,12 +44,16 @@ func (r *runs) merge(f func(rec []byte) error) error {
 	var failed error
 	go func() {
 		defer close(full)
-		failed = r.batches(full, empty, enough)
+		failed = guarded(r.log, func() error { return r.batches(full, empty, enough) })
 	}()
+	ended := sync.OnceFunc(func() {
+		close(enough)
+		for range full { // until the other goroutine has ended
+		}
+	})
+	defer ended() // also where f panics
 	err := each(full, empty, f)
-	close(enough)
-	for range full { // until the other goroutine has ended
-	}
+	ended()
 	return cmp.Or(err, failed)
 }
 

@@ -21,7 +21,8 @@ var (
 	ErrExpired = errors.New("training: the manifest has expired")
 	// ErrErased: it holds rows of an erased person, or its files are gone.
 	ErrErased = errors.New("training: the files of the manifest are erased")
-	// ErrElsewhere: another gateway keeps its files.
+	// ErrElsewhere: another gateway builds it, or keeps its files and the list of
+	// its rows; only that one can go on with it, judge it, serve it.
 	ErrElsewhere = errors.New("training: another gateway keeps the files of the manifest")
 	// ErrConflict: what is recorded stands against this change.
 	ErrConflict = errors.New("training: recorded otherwise before")
@@ -140,6 +141,7 @@ type Manifest struct {
 	ExpiresAt  consent.Time
 	Files      []FileInfo
 	FilesGone  bool
+	FilesHere  bool // this gateway builds it, and keeps its files
 	LedgerPos  consent.Position
 	CorpusPos  uint64
 	PolicyHash string

@@ -50,3 +50,17 @@ func (d departures) Departed(ctx context.Context, t consent.TenantID, who consen
 	}
 	return out, err
 }
+
+func (d departures) LastDeparture(ctx context.Context, t consent.TenantID, manifest string, after consent.Position) (last consent.Position, err error) {
+	at, err := d.g.Ledger.ErasedAfter(ctx, t, after)
+	if err != nil || len(at) == 0 {
+		return 0, err
+	}
+	held, err := d.g.Erasure.Held(ctx, t, manifest)
+	for _, p := range at {
+		if there, known := held[p]; there || !known { // its job may have been lost with a database
+			last = max(last, p)
+		}
+	}
+	return last, err
+}

@@ -162,15 +162,35 @@ func (g *Gateway) ManifestRows(ctx context.Context, id string) (out []WrittenRow
 			panic(err)
 		}
 		for lines := bufio.NewScanner(in); lines.Scan(); {
-			var r WrittenRow
-			if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
-				panic(err)
-			}
-			out = append(out, r)
+			out = append(out, writtenRow(lines.Text(), len(out)%1000 == 0))
 		}
 		in.Close()
 	}
 	return out
+}
+
+// writtenRow reads a line. Of millions, taking out three fields costs a tenth of
+// decoding them all; now and then both are done, and must agree.
+func writtenRow(line string, both bool) (r WrittenRow) {
+	between := func(from, to string) string {
+		_, s, found := strings.Cut(line, from)
+		s, _, ended := strings.Cut(s, to)
+		if !found || !ended || strings.Contains(s, `\`) {
+			both = true // not as easy
+		}
+		return s
+	}
+	fast := WrittenRow{between(`{"row":"`, `","document":"`), between(`,"document_id":"`, `","content_sha256":"`), between(`,"content_digest":"`, `","subjects":[`)}
+	if !both {
+		return fast
+	}
+	if err := json.Unmarshal([]byte(line), &r); err != nil {
+		panic(err)
+	}
+	if r != fast && !strings.Contains(line, `\`) && strings.Contains(line, `"document_id":"`) {
+		panic("two ways to read a row differ")
+	}
+	return r
 }
 
 // Suppress enters the suppression of a person, as an erasure will: the entry
@@ -374,6 +394,15 @@ func (g *Gateway) StrayInWeaviate(ctx context.Context, name string, who consent.
 // HoldErasure takes an erasure's lease, as another gateway does.
 func (g *Gateway) HoldErasure(ctx context.Context, id string, holder [16]byte, lease time.Duration) (bool, error) {
 	return g.db.HoldErasure(ctx, DefaultTenant, id, holder, lease)
+}
+
+// FileKeyOf names the key of a manifest's files.
+func (g *Gateway) FileKeyOf(ctx context.Context, id string) seal.Ref {
+	row, _, err := g.db.Manifest(ctx, DefaultTenant, id)
+	if err != nil {
+		panic(err)
+	}
+	return row.Key
 }
 
 // FilesOf is where the files of a manifest lie.

@@ -88,7 +88,10 @@ func TestBuildsBesideWithdrawals(t *testing.T) {
 
 	rows, same, differ, withheld := 0, 0, 0, uint64(0)
 	began := time.Now()
-	for range builds {
+	for i := range builds {
+		if i%20 == 0 {
+			t.Logf("%d of %d built and rebuilt after %s", i, builds, time.Since(began).Round(time.Second))
+		}
 		s := spec("irc")
 		s.Linkable, s.Formats = true, []string{"jsonl"}
 		m := manifest(t, g, s)

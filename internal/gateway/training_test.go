@@ -47,9 +47,7 @@ func await(t testing.TB, g *gateway.Gateway, id string) training.Manifest {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute) // against deadlocks
 	defer cancel()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) { // looking costs something, too
 		m, err := g.Training.Get(ctx, trainer, id)
 		if err != nil {
 			t.Fatal(err)
@@ -60,7 +58,7 @@ func await(t testing.TB, g *gateway.Gateway, id string) training.Manifest {
 		if m.State == training.Failed {
 			t.Fatalf("the build failed: %s", m.Problem)
 		}
-		<-tick.C
+		time.Sleep(wait)
 	}
 }
 

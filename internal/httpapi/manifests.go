@@ -177,13 +177,14 @@ type manifestOut struct {
 	ExpiresAt      string              `json:"expires_at,omitempty"`
 	Files          []training.FileInfo `json:"files"`
 	FilesErased    bool                `json:"files_erased,omitempty"`
+	FilesHere      bool                `json:"files_here"`
 }
 
 func manifestOf(m training.Manifest) manifestOut {
 	out := manifestOut{
 		ID: m.ID, State: m.State.String(), Problem: m.Problem, Progress: math.Round(m.Progress*1000) / 1000, Purpose: m.Spec.Purpose,
 		Rows: m.Rows, Withheld: m.Withheld, LedgerPosition: m.LedgerPos, CorpusPosition: m.CorpusPos, PolicyDigest: m.PolicyHash,
-		Digest: m.Digest, EntryPosition: m.Entry, ExpiresAt: m.ExpiresAt.String(), Files: m.Files, FilesErased: m.FilesGone,
+		Digest: m.Digest, EntryPosition: m.Entry, ExpiresAt: m.ExpiresAt.String(), Files: m.Files, FilesErased: m.FilesGone, FilesHere: m.FilesHere,
 		Excluded: map[string]uint64{},
 	}
 	if m.Header != nil {

@@ -92,7 +92,7 @@ var table = []struct {
 	{training.ErrExpired, newProblem(http.StatusConflict, "manifest_expired", "The manifest's lease has ended")},
 	{training.ErrErased, newProblem(http.StatusGone, "manifest_erased", "The manifest holds rows of an erased person, or its files are gone")},
 	{training.ErrConflict, newProblem(http.StatusConflict, "conflict", "What is stored stands against this change")},
-	{training.ErrElsewhere, errDependency},
+	{training.ErrElsewhere, newProblem(http.StatusServiceUnavailable, "manifest_elsewhere", "Another gateway keeps the files of the manifest: ask that one")},
 }
 
 // problemOf returns what a client is told of an error.

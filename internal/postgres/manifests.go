@@ -48,10 +48,25 @@ func (db *DB) AddManifest(ctx context.Context, t consent.TenantID, row training.
 }
 
 // SaveManifest implements training.Manifests.
-func (db *DB) SaveManifest(ctx context.Context, t consent.TenantID, row training.ManifestRow) error {
+func (db *DB) SaveManifest(ctx context.Context, t consent.TenantID, row, was training.ManifestRow) error {
 	slot, key := refColumns(&row)
-	return db.change(ctx, "save a manifest", all(1, training.ErrNotFound), `UPDATE manifests SET state = $3, inputs = $4, key_slot = $5,
-		key_id = $6, sealed = $7 WHERE tenant = $1 AND id = $2`, t, row.ID, int16(row.State), row.Inputs[:], slot, key, row.Sealed)
+	oldSlot, oldKey := refColumns(&was)
+	return db.write(ctx, "save a manifest", func(x *tx) error {
+		b, saved := x.batch(), int64(0)
+		b.exec(func(n int64) error { saved = n; return nil }, `UPDATE manifests SET state = $3, inputs = $4, key_slot = $5, key_id = $6, sealed = $7
+			WHERE tenant = $1 AND id = $2 AND (state = $8 AND key_slot IS NOT DISTINCT FROM $9 AND key_id IS NOT DISTINCT FROM $10 OR sealed = $7)`,
+			t, row.ID, int16(row.State), row.Inputs[:], slot, key, row.Sealed, int16(was.State), oldSlot, oldKey)
+		b.exec(func(n int64) error {
+			switch {
+			case n == 0:
+				return training.ErrNotFound
+			case saved == 0:
+				return training.ErrConflict
+			}
+			return nil
+		}, `UPDATE manifests SET id = id WHERE tenant = $1 AND id = $2`, t, row.ID)
+		return b.send()
+	})
 }
 
 // change writes with one statement.

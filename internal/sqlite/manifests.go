@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"slices"
@@ -44,15 +45,20 @@ func (db *DB) AddManifest(ctx context.Context, t consent.TenantID, row training.
 }
 
 // SaveManifest implements training.Manifests.
-func (db *DB) SaveManifest(ctx context.Context, t consent.TenantID, row training.ManifestRow) error {
+func (db *DB) SaveManifest(ctx context.Context, t consent.TenantID, row, was training.ManifestRow) error {
 	return db.write(ctx, "save a manifest", func(x *tx) error {
 		slot, id := refColumns(&row)
-		n, err := x.change(`UPDATE manifests SET state = ?, inputs = ?, key_slot = ?, key_id = ?, sealed = ? WHERE tenant = ? AND id = ?`,
-			int64(row.State), row.Inputs[:], slot, id, row.Sealed, string(t), row.ID)
-		if err == nil && n == 0 {
-			err = training.ErrNotFound
+		oldSlot, oldID := refColumns(&was)
+		n, err := x.change(`UPDATE manifests SET state = ?, inputs = ?, key_slot = ?, key_id = ?, sealed = ? WHERE tenant = ? AND id = ?
+			AND (state = ? AND key_slot IS ? AND key_id IS ? OR sealed = ?)`,
+			int64(row.State), row.Inputs[:], slot, id, row.Sealed, string(t), row.ID, int64(was.State), oldSlot, oldID, row.Sealed)
+		if err != nil || n > 0 {
+			return err
 		}
-		return err
+		if n, err = x.change(`UPDATE manifests SET id = id WHERE tenant = ? AND id = ?`, string(t), row.ID); err == nil && n == 0 {
+			return training.ErrNotFound
+		}
+		return cmp.Or(err, training.ErrConflict)
 	})
 }
 

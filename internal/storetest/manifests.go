@@ -31,7 +31,7 @@ func ids(rows []training.ManifestRow) (out []string) {
 
 var manifestCases = []testCase{{
 	name:     "a manifest comes back as it was added, and as it was saved last",
-	contract: "training/ports.go: AddManifest inserts a manifest; SaveManifest replaces state, inputs, key and what is sealed",
+	contract: "training/ports.go: AddManifest inserts a manifest; SaveManifest replaces state, inputs, key and what is sealed, where state and key are still those of was",
 	run: func(t *testing.T, f *fixture) {
 		row := manifest(1, training.Building)
 		f.manifest(t, tenantA, row)
@@ -49,12 +49,33 @@ var manifestCases = []testCase{{
 				t.Errorf("found what is absent: %v", err)
 			}
 		}
+		was := row
 		row.State, row.Inputs, row.Key, row.Sealed = training.Ready, mac("inputs", 2), seal.Ref{}, box("saved", 1)
-		must(t, f.SaveManifest(f.ctx, tenantA, row))
+		for range 2 { // repeatable
+			must(t, f.SaveManifest(f.ctx, tenantA, row, was))
+			got, _, err = f.Manifest(f.ctx, tenantA, row.ID)
+			must(t, err)
+			same(t, "saved", got, row)
+		}
+		wantErr(t, f.SaveManifest(f.ctx, tenantB, row, was), training.ErrNotFound)
+		another := row
+		another.Key, another.Sealed = was.Key, box("another", 1)
+		otherKey := row
+		otherKey.Key = manifest(2, training.Ready).Key
+		for _, stale := range []training.ManifestRow{was, {State: training.Building}, {State: row.State, Key: was.Key}, otherKey} {
+			wantErr(t, f.SaveManifest(f.ctx, tenantA, another, stale), training.ErrConflict)
+		}
 		got, _, err = f.Manifest(f.ctx, tenantA, row.ID)
 		must(t, err)
-		same(t, "saved", got, row)
-		wantErr(t, f.SaveManifest(f.ctx, tenantB, row), training.ErrNotFound)
+		same(t, "what was not overwritten", got, row)
+		must(t, f.SaveManifest(f.ctx, tenantA, another, row)) // from no key to one
+		wantErr(t, f.SaveManifest(f.ctx, tenantA, row, otherKey), training.ErrConflict)
+		next := another
+		next.Sealed = box("next", 1)
+		must(t, f.SaveManifest(f.ctx, tenantA, next, another)) // from the same key
+		got, _, err = f.Manifest(f.ctx, tenantA, row.ID)
+		must(t, err)
+		same(t, "saved by its key", got, next)
 	},
 }, {
 	name:     "documents of a manifest and those that were erased come back, each tenant's own",
@@ -241,8 +262,9 @@ var manifestCases = []testCase{{
 		kept, gone := manifest(1, training.Ready), manifest(2, training.Ready)
 		f.manifest(t, tenantA, kept)
 		f.manifest(t, tenantB, gone)
+		had := gone
 		gone.Key = seal.Ref{}
-		must(t, f.SaveManifest(f.ctx, tenantB, gone))
+		must(t, f.SaveManifest(f.ctx, tenantB, gone, had))
 		same(t, "keys", f.keyRefs(t), map[seal.Ref]int{kept.Key: 1})
 	},
 }}
