@@ -137,8 +137,8 @@ func (s *Service) EachCondemned(ctx context.Context, t consent.TenantID, w Which
 		if err != nil || len(rows) == 0 {
 			return err
 		}
-		for _, r := range rows {
-			w.After = max(w.After, r.From)
+		for i := range rows {
+			w.Pass(&rows[i])
 		}
 		if err := f(numsOf(rows)); err != nil {
 			return err
@@ -185,7 +185,7 @@ func (s *Service) Gather(ctx context.Context, t consent.TenantID, w Which, f fun
 			if err := f(&specimens[i]); err != nil {
 				return err
 			}
-			w.After = max(w.After, specimens[i].Row.From)
+			w.Pass(&specimens[i].Row)
 		}
 		if len(rows) < gatherBatch {
 			return nil

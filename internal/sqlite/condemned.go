@@ -11,12 +11,14 @@ import (
 var _ retrieval.Condemning = (*DB)(nil)
 
 // What an erasure may be about; ?2 is the limit. Ids are chosen first, so that
-// a document of many people counts once.
+// a document of many people counts once. Those of a tenant ascend as positions
+// do, so that a page begins behind the id of the last version of the one before.
 const (
+	behind       = `coalesce((SELECT b.id FROM documents b WHERE b.tenant = ?1 AND b.num = ?9), 0)`
 	condemnedWho = `+d.id IN (SELECT c.id FROM document_subjects s CROSS JOIN documents c ON c.id = s.doc
-		WHERE s.subject = ?3 AND c.tenant = ?1 AND c.to_pos = 0 AND c.decided_at < ?4 AND c.from_pos > ?8 GROUP BY c.id ORDER BY c.id LIMIT ?2)`
+		WHERE s.subject = ?3 AND s.doc > ` + behind + ` AND c.tenant = ?1 AND c.to_pos = 0 AND c.decided_at < ?4 AND c.from_pos > ?8 GROUP BY c.id ORDER BY c.id LIMIT ?2)`
 	condemnedWhat = `+d.id IN (SELECT c.id FROM documents c WHERE c.tenant = ?1 AND c.to_pos = 0 AND c.decided_at < ?4 AND c.from_pos > ?8
-		AND (?5 = 0 AND ?7 IS NOT NULL OR c.collection = ?5) AND (?6 IS NULL OR c.lookup = ?6) AND (?7 IS NULL OR c.source = ?7) ORDER BY c.id LIMIT ?2)
+		AND c.id > ` + behind + ` AND (?5 = 0 AND ?7 IS NOT NULL OR c.collection = ?5) AND (?6 IS NULL OR c.lookup = ?6) AND (?7 IS NULL OR c.source = ?7) ORDER BY c.id LIMIT ?2)
 		AND ?3 = 0`
 	condemnedAge = `+d.id IN (SELECT c.id FROM documents c WHERE c.tenant = ?1 AND c.to_pos = 0 AND c.decided_at < ?4 AND c.from_pos > ?8
 		AND c.retain_until <> 0 AND c.retain_until <= ?5 ORDER BY c.id LIMIT ?2) AND ?3 = 0`
@@ -29,7 +31,7 @@ const condemnedQuery = `SELECT d.id, d.num, d.collection, d.lookup, d.digest, d.
 // Condemned implements retrieval.Condemning.
 func (db *DB) Condemned(ctx context.Context, t consent.TenantID, w retrieval.Which, limit int) ([]retrieval.DocRow, error) {
 	query := condemnedQuery + condemnedWhat + docOrder
-	args := []any{t, max(limit, 1), w.Subject, w.Before, w.Collection, orNull(w.Lookup), orNull(w.Source), w.After}
+	args := []any{t, max(limit, 1), w.Subject, w.Before, w.Collection, orNull(w.Lookup), orNull(w.Source), w.After, w.Behind}
 	switch {
 	case w.Subject != 0:
 		query = condemnedQuery + condemnedWho + docOrder
