@@ -26,7 +26,7 @@ func (s *Service) Held(ctx context.Context, t consent.TenantID, w Which) (bool, 
 			if s.held(t, &rows[i]) {
 				return true, nil
 			}
-			w.After = max(w.After, rows[i].From)
+			w.Pass(&rows[i])
 		}
 		if len(rows) < eraseBatch {
 			return false, nil
@@ -50,7 +50,7 @@ func (s *Service) expired(ctx context.Context, t consent.TenantID, w Which, limi
 			return nil, err
 		}
 		for i := range rows {
-			if w.After = max(w.After, rows[i].From); !s.held(t, &rows[i]) && len(out) < limit {
+			if w.Pass(&rows[i]); !s.held(t, &rows[i]) && len(out) < limit {
 				out = append(out, rows[i])
 			}
 		}

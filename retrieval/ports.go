@@ -237,7 +237,7 @@ type Condemning interface {
 // decided before a position. A Which that names nothing selects nothing.
 type Which struct {
 	Before     consent.Position
-	After      CorpusPosition // of these, those that came later: to go through them in pages
+	After      CorpusPosition // of these, those that came later: to go through them in pages (Pass)
 	Subject    consent.SubjectNum
 	ExpiredAt  consent.Time
 	Collection CollectionID
@@ -245,6 +245,17 @@ type Which struct {
 	Source     [32]byte
 	// Versions, when there are any, are all that is selected; no store sees them.
 	Versions []DocNum
+	// Behind is the version that came at After, live or ended, 0: not known. By it a
+	// store finds where to go on, instead of going through all that came before once
+	// more for every page: of 20 000 documents that was half of an erasure.
+	Behind DocNum
+}
+
+// Pass lets w go on behind a version.
+func (w *Which) Pass(r *DocRow) {
+	if r.From > w.After {
+		w.After, w.Behind = r.From, r.Num
+	}
 }
 
 // Records keeps the record keys of documents in the vault.

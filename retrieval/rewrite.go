@@ -60,8 +60,8 @@ func (s *Service) rewrite(ctx context.Context, t consent.TenantID, rw rewriting)
 			return out, err
 		}
 		conflicts = 0
-		for _, r := range rows {
-			w.After = max(w.After, r.From)
+		for i := range rows {
+			w.Pass(&rows[i])
 		}
 	}
 }

@@ -39,7 +39,7 @@ func (s *Service) Withdrawn(ctx context.Context, t consent.TenantID) ([]Withdraw
 			}
 			more = len(rows) == gatherBatch
 			rows = slices.DeleteFunc(rows, func(r DocRow) bool {
-				w.After = max(w.After, r.From)
+				w.Pass(&r)
 				known := seen[r.Num]
 				seen[r.Num] = true
 				return known

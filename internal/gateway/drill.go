@@ -231,7 +231,7 @@ func (g *Gateway) rowsOf(ctx context.Context, t consent.TenantID, people []conse
 				return nil, err
 			}
 			for _, r := range rows {
-				w.After = max(w.After, r.From)
+				w.Pass(&r)
 				if !met[r.Num] {
 					met[r.Num] = true
 					out = append(out, r)

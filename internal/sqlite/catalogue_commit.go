@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"slices"
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/retrieval"
@@ -137,30 +138,55 @@ func orConflict(err error) error {
 // they were. What is sealed, and every MAC, leaves the row; numbers and the
 // subjects' numbers stay.
 func (x *tx) retire(ctx context.Context, t consent.TenantID, nums []retrieval.DocNum, head retrieval.CorpusPosition) ([]retrieval.DocRow, retrieval.CorpusPosition, error) {
-	var retired []retrieval.DocRow
-	for _, num := range nums {
-		var d storedDoc
-		err := eachDoc(ctx, x, x.doing, docsByNum, []any{t, num}, func(found storedDoc) error {
-			d = found
-			return nil
-		})
-		if err != nil || d.id == 0 {
-			return nil, 0, orConflict(err)
+	if len(nums) == 0 {
+		return nil, head, nil
+	}
+	at := make(map[retrieval.DocNum]storedDoc, len(nums))
+	err := eachDoc(ctx, x, x.doing, docsByNums, []any{t, list(nums)}, func(found storedDoc) error {
+		at[found.Num] = found
+		return nil
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	ids, retired := make([]int64, len(nums)), make([]retrieval.DocRow, len(nums))
+	for i, num := range nums {
+		d, live := at[num]
+		if !live {
+			return nil, 0, retrieval.ErrConflict
 		}
-		head++
-		_, err = x.change(`UPDATE documents SET lookup = NULL, digest = NULL, source = NULL, key_slot = NULL,
-			key_id = NULL, sealed = NULL, retain_until = 0, to_pos = ? WHERE id = ?`, head, d.id)
+		delete(at, num) // each once
+		ids[i], retired[i] = d.id, d.DocRow
+	}
+	return retired, head + retrieval.CorpusPosition(len(nums)), x.end(ids, head)
+}
+
+// end takes what is sealed from versions that end at the positions after head.
+//
+// One statement for all rows, and one for the parts of each run of neighbours: an
+// erasure ends them by the thousand, and what a person wrote in one go has ids in
+// a row.
+func (x *tx) end(ids []int64, head retrieval.CorpusPosition) error {
+	n, err := x.change(`UPDATE documents SET lookup = NULL, digest = NULL, source = NULL, key_slot = NULL,
+		key_id = NULL, sealed = NULL, retain_until = 0, to_pos = ?2 + 1 + r.key
+		FROM json_each(?1) r WHERE documents.id = r.value`, list(ids), int64(head))
+	if err == nil && n != int64(len(ids)) {
+		err = &failure{doing: x.doing, kind: ErrCorrupt}
+	}
+	ids = slices.Sorted(slices.Values(ids))
+	for len(ids) > 0 && err == nil {
+		n := 1
+		for n < len(ids) && ids[n] == ids[n-1]+1 {
+			n++
+		}
 		for _, table := range []string{"heads", "bodies"} {
 			if err == nil {
-				_, err = x.change(`DELETE FROM `+table+` WHERE id BETWEEN ? AND ?`, partID(d.id, 0), partID(d.id, partMask))
+				_, err = x.change(`DELETE FROM `+table+` WHERE id BETWEEN ? AND ?`, partID(ids[0], 0), partID(ids[n-1], partMask))
 			}
 		}
-		if err != nil {
-			return nil, 0, err
-		}
-		retired = append(retired, d.DocRow)
+		ids = ids[n:]
 	}
-	return retired, head, nil
+	return err
 }
 
 // addDocs inserts new versions, each at the next position, and their parts.

@@ -30,7 +30,6 @@ const docWhere = ` LEFT JOIN document_subjects s ON s.doc = d.id
 const docOrder = ` ORDER BY d.id, s.role, s.ordinal`
 
 const (
-	docsByNum    = docQuery + `documents_num` + docWhere + `AND d.num = ?2` + docOrder
 	docsByNums   = docQuery + `documents_num` + docWhere + `AND d.num IN (SELECT value FROM json_each(?2))` + docOrder
 	docsByLookup = docQuery + `documents_lookup` + docWhere + `AND d.collection = ?2 AND d.lookup IN (SELECT unhex(value) FROM json_each(?3))` + docOrder
 	docsLive     = docQuery + `documents_live` + docWhere + docOrder
