@@ -17,8 +17,8 @@ import (
 // does every record, key and number of what was.
 func (c *Checker) anew(ctx context.Context, o erasure.Order, m *material, h *haystack, s *sight) error {
 	seen := false
-	for i := range s.found {
-		seen = seen || h.needles[i].Kind == lookup
+	for i, found := range s.found {
+		seen = seen || found && h.needles[i].Kind == lookup
 	}
 	if !seen {
 		return nil
@@ -40,7 +40,7 @@ func (c *Checker) anew(ctx context.Context, o erasure.Order, m *material, h *hay
 	for i := range s.found {
 		same := func(n needle) bool { return bytes.Equal(n.Data, h.needles[i].Data) }
 		if h.needles[i].Kind == lookup && slices.ContainsFunc(theirs.Needles, same) {
-			delete(s.found, i)
+			s.found[i] = false
 		}
 	}
 	return nil
