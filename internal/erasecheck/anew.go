@@ -37,9 +37,9 @@ func (c *Checker) anew(ctx context.Context, o erasure.Order, m *material, h *hay
 			}
 		}
 	}
-	for i := range s.found {
+	for i, found := range s.found {
 		same := func(n needle) bool { return bytes.Equal(n.Data, h.needles[i].Data) }
-		if h.needles[i].Kind == lookup && slices.ContainsFunc(theirs.Needles, same) {
+		if found && h.needles[i].Kind == lookup && slices.ContainsFunc(theirs.Needles, same) {
 			s.found[i] = false
 		}
 	}
