@@ -107,7 +107,7 @@ func (s *Service) redacting(ctx context.Context, t consent.TenantID, id string, 
 }
 
 // Resume goes on with redactions that a crash left half done. It opens every job
-// of the tenant: Run does it once, when it begins to serve one.
+// of the tenant: Run does it once, when it first sweeps it.
 func (s *Service) Resume(ctx context.Context, t consent.TenantID) error {
 	k, err := s.keys(t)
 	if err != nil {

@@ -35,7 +35,7 @@ func (s *Service) Run(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return nil
 			}
-			if !resumed[t] {
+			if sweep && !resumed[t] {
 				s.guard(func() { resumed[t] = s.Resume(ctx, t) == nil })
 			}
 			if sweep {

@@ -76,12 +76,15 @@ type TermCounter struct {
 	key    func() seal.Key // not a Key: see seal.Hold
 	hashes map[string]uint64
 	title  []uint64
+	// Of what hash met since they were last emptied; see Index.
+	pieces, titlePieces []uint64
 }
 
 // NewTermCounter returns a counter for the passages of a document.
 func NewTermCounter(k seal.Key, title string) *TermCounter {
 	c := &TermCounter{key: seal.Hold(k), hashes: map[string]uint64{}}
 	c.title = c.hash(title)
+	c.titlePieces = c.pieces
 	return c
 }
 
@@ -109,6 +112,9 @@ func (c *TermCounter) hash(text string) []uint64 {
 		if !ok {
 			h = HashTerm(c.key(), t)
 			c.hashes[t] = h
+		}
+		for _, piece := range inside(t) {
+			c.pieces = append(c.pieces, c.piece(piece))
 		}
 		hashes[i] = h
 	}

@@ -392,7 +392,7 @@ func (in *intake) build(j *job, parts []part, terms seal.Key) error {
 	counter := NewTermCounter(terms, j.doc.Title)
 	j.index = make([]IndexPassage, len(parts))
 	for n, p := range parts {
-		counts, length := counter.Count(p.text)
+		counts, length := counter.Index(p.text)
 		j.index[n] = IndexPassage{
 			Head: Head{
 				Ref: PassageRef{num, uint32(n)}, DocID: j.doc.ID, Personal: !j.doc.Nobody,

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/internal/seal"
 )
 
 // A Suspect is a document of others that seems to name a person: where, never
@@ -86,11 +87,7 @@ func (s *Service) candidates(ctx context.Context, t consent.TenantID, k Keys, c 
 	if h, ok := s.Index.(Holder); ok {
 		var sets [][]uint64
 		for _, w := range who {
-			for _, form := range spoken(w.Reveal()) {
-				if terms := QueryTerms(termsKey(k, c), form); len(terms) > 0 {
-					sets = append(sets, terms)
-				}
-			}
+			sets = append(sets, suspectSets(termsKey(k, c), w)...)
 		}
 		nums = h.Holding(c, sets)
 	} else {
@@ -116,10 +113,23 @@ func (s *Service) candidates(ctx context.Context, t consent.TenantID, k Keys, c 
 	return nil
 }
 
+// suspectSets are the sets of hashes of which a passage that names somebody by an
+// identifier holds one.
+func suspectSets(k seal.Key, w consent.Subject) [][]uint64 {
+	_, bare, _ := strings.Cut(w.Reveal(), ":") // who is named in full is named so, too
+	sets := pieceSets(k, bare)
+	for _, form := range spoken(w.Reveal()) {
+		if terms := QueryTerms(k, form); len(terms) > 0 {
+			sets = append(sets, terms)
+		}
+	}
+	return sets
+}
+
 // spoken are the forms in which an index that knows terms is asked for an
-// identifier. Its analyser makes one term of words that an apostrophe, a colon or
-// a full stop joins: of a name with its namespace, in the genitive, or in a link.
-// Joined to other words a name is not found in such an index.
+// identifier beside its pieces, which documents from before there were pieces are
+// not listed under. Its analyser makes one term of words that an apostrophe, a colon
+// or a full stop joins: of a name with its namespace, in the genitive, or in a link.
 func spoken(full string) []string {
 	_, bare, _ := strings.Cut(full, ":")
 	forms := []string{bare, full, "mailto:" + bare}

@@ -46,7 +46,8 @@ func TestSuspectedMentionsAreFoundInsideTerms(t *testing.T) {
 		g := open(t, gateway.Config{ErasuresByHand: true})
 		mentionsStart(t, g)
 		say(t, g, consent.Granted, []string{"user:\u738b\u4f1f"}, rag, emb)
-		texts := []string{"It is Ada's server.", "It is ADA\u2019S.", "Said user:ada again.", "The user:Ada's own.", "[x](mailto:ada@example.org)", "See email:ada@example.org."}
+		texts := []string{"It is Ada's server.", "It is ADA\u2019S.", "Said user:ada again.", "The user:Ada's own.", "[x](mailto:ada@example.org)", "See email:ada@example.org.",
+			"By ada.lovelace", "lovelace.Ada wrote it", "l'ada's own", "user:ada's.list", "https://x.example/~ada.html", "a.ada@example.org.uk"}
 		var docs []retrieval.Document
 		for i, text := range texts {
 			docs = append(docs, retrieval.Document{ID: fmt.Sprint("joined", i), Owners: persons(t, "bob"), Text: text})
