@@ -19,7 +19,7 @@ func pieceOf(r *DocRow) consent.Piece {
 type Erased struct{ Documents, Passages, Keys int }
 
 // eraseBatch is how many documents one call of Erase takes away.
-const eraseBatch = 500
+const eraseBatch = 1000
 
 // Erase takes condemned documents away, a batch at a time: out of
 // an index in memory, then their keys, then their rows and parts, then out of an
@@ -144,112 +144,6 @@ func (s *Service) EachCondemned(ctx context.Context, t consent.TenantID, w Which
 			return err
 		}
 	}
-}
-
-// A Specimen is a document as it lies there, before it is erased.
-type Specimen struct {
-	Row      DocRow
-	Meta     DocMeta // zero when it does not open
-	Opened   bool
-	AAD      []byte // that Row.Sealed is bound to
-	Passages []SpecimenPassage
-}
-
-// A SpecimenPassage is a passage as it lies there; Head and Body are zero when
-// it does not open.
-type SpecimenPassage struct {
-	Ref        PassageRef
-	SealedHead []byte
-	SealedBody []byte
-	Head       Head
-	Body       Body
-	Opened     bool
-}
-
-// gatherBatch is how many documents Gather reads at a time.
-const gatherBatch = 200
-
-// Gather calls f with every condemned document, as it lies there and opened as
-// far as it opens. It changes nothing.
-func (s *Service) Gather(ctx context.Context, t consent.TenantID, w Which, f func(*Specimen) error) error {
-	for {
-		rows, err := s.condemned(ctx, t, w, gatherBatch)
-		if err != nil {
-			return err
-		}
-		specimens, err := s.specimens(ctx, t, rows)
-		if err != nil {
-			return err
-		}
-		for i := range specimens {
-			if err := f(&specimens[i]); err != nil {
-				return err
-			}
-			w.Pass(&specimens[i].Row)
-		}
-		if len(rows) < gatherBatch {
-			return nil
-		}
-	}
-}
-
-func (s *Service) specimens(ctx context.Context, t consent.TenantID, rows []DocRow) ([]Specimen, error) {
-	var refs []PassageRef
-	for _, r := range rows {
-		for n := range r.Passages {
-			refs = append(refs, PassageRef{r.Num, n})
-		}
-	}
-	heads, err := s.Condemning.Heads(ctx, t, refs)
-	if err != nil {
-		return nil, err
-	}
-	bodies, err := s.Catalogue.Bodies(ctx, t, refs)
-	if err != nil {
-		return nil, err
-	}
-	sealed := map[PassageRef]*SpecimenPassage{}
-	at := func(ref PassageRef) *SpecimenPassage {
-		if sealed[ref] == nil {
-			sealed[ref] = &SpecimenPassage{Ref: ref}
-		}
-		return sealed[ref]
-	}
-	for _, h := range heads {
-		at(h.Ref).SealedHead = h.Sealed
-	}
-	for _, b := range bodies {
-		at(b.Ref).SealedBody = b.Sealed
-	}
-	out := make([]Specimen, len(rows))
-	for i, r := range rows {
-		out[i].Row, out[i].AAD = r, metaAAD(t, &r)
-		o, err := s.open(ctx, t, r)
-		if err != nil && !closed(err) {
-			return nil, err
-		}
-		if err == nil {
-			out[i].Meta, out[i].Opened = o.meta, true
-		}
-		for n := range r.Passages {
-			p := sealed[PassageRef{r.Num, n}]
-			if p == nil {
-				continue
-			}
-			if o != nil {
-				h, headErr := Head{}, error(nil)
-				if !o.meta.Stripped {
-					h, headErr = s.openHead(t, o, PartRow{p.Ref, p.SealedHead})
-				}
-				b, bodyErr := s.openBody(t, o, PartRow{p.Ref, p.SealedBody})
-				if headErr == nil && bodyErr == nil {
-					p.Head, p.Body, p.Opened = h, b, true
-				}
-			}
-			out[i].Passages = append(out[i].Passages, *p)
-		}
-	}
-	return out, nil
 }
 
 // Named says what a client's names of documents are in the catalogue. A

@@ -133,14 +133,24 @@ func (s *Service) warm(ctx context.Context, t consent.TenantID, rows []*DocRow) 
 // sealed with it. What the catalogue says in clear is believed only as far as
 // the seal vouches for it.
 func (s *Service) open(ctx context.Context, t consent.TenantID, row DocRow) (*opened, error) {
-	people := append(slices.Clone(row.Owners), row.Mentions...)
-	parent, err := s.Ledger.RecordParent(ctx, t, people, nil)
-	if errors.Is(err, consent.ErrKeyGone) {
-		return nil, ErrKeyGone
-	}
+	parent, err := s.parent(ctx, t, &row)
 	if err != nil {
 		return nil, err
 	}
+	return s.openUnder(t, row, parent)
+}
+
+// parent is the key of a version's people, that its record key is wrapped under.
+func (s *Service) parent(ctx context.Context, t consent.TenantID, row *DocRow) (*seal.Key, error) {
+	parent, err := s.Ledger.RecordParent(ctx, t, append(slices.Clone(row.Owners), row.Mentions...), nil)
+	if errors.Is(err, consent.ErrKeyGone) {
+		return nil, ErrKeyGone
+	}
+	return parent, err
+}
+
+// openUnder is open where the key of the version's people is known.
+func (s *Service) openUnder(t consent.TenantID, row DocRow, parent *seal.Key) (*opened, error) {
 	key, err := s.Records.Open(row.Key, parent)
 	if err != nil {
 		return nil, err

@@ -76,23 +76,23 @@ func (x *Index) Probe(_ context.Context, id retrieval.CollectionID, w Wanted) Tr
 	return t
 }
 
-// probeNearest are the passages whose codes are nearest to a vector.
+// probeNearest are the passages whose codes are nearest to a vector: all of them by
+// the products that a search begins with, which share nothing with what removes
+// either. (In float64, code by code, eight vectors before and after were a third of
+// the erasure of 1000 passages among 20 000.)
 func (c *collection) probeNearest(v []float32) []uint32 {
 	type scored struct {
 		p uint32
 		s float64
 	}
 	var best []scored
+	q := newProbe(v[:min(len(v), c.dimensions)], c.stride)
 	for ord := range c.passages {
 		p := &c.passages[ord]
 		if p.doc == nobody {
 			continue
 		}
-		sum := float64(0)
-		for i, x := range c.codes(uint32(ord))[:min(len(v), c.dimensions)] {
-			sum += float64(x) * float64(v[i])
-		}
-		s := scored{uint32(ord), sum * float64(p.scale)}
+		s := scored{uint32(ord), float64(c.dot(c.codes(uint32(ord)), q.code)) * (q.scale * float64(p.scale))}
 		if len(best) == nearestProbed && s.s <= best[len(best)-1].s {
 			continue
 		}

@@ -177,14 +177,22 @@ func (m *material) add(s *retrieval.Specimen) {
 }
 
 // needle takes data from the first place on where it is not like everything
-// else: a run of zeros, or of one letter, is everywhere.
+// else: a run of zeros, or of one letter, is everywhere. One that can be looked for
+// in strides comes first.
 func (m *material) needle(k kind, data []byte) {
-	for len(data) >= minNeedle {
-		if distinct(data[:minNeedle]) >= minNeedle/2 {
-			m.Needles = append(m.Needles, needle{k, bytes.Clone(data[:min(len(data), maxNeedle)])})
-			return
+	first := -1
+	for at := 0; at+minNeedle <= len(data); at++ {
+		plain := distinct(data[at:at+minNeedle]) < minNeedle/2
+		if !plain && first < 0 {
+			first = at
 		}
-		data = data[1:]
+		if !plain && varied(data[at:min(len(data), at+maxNeedle)]) {
+			first = at
+			break
+		}
+	}
+	if first >= 0 {
+		m.Needles = append(m.Needles, needle{k, bytes.Clone(data[first:min(len(data), first+maxNeedle)])})
 	}
 }
 

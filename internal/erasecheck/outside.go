@@ -135,12 +135,13 @@ func (c *Checker) excuse(ctx context.Context, m *material, h *haystack, s *sight
 	if len(seen) == 0 {
 		return 0, nil
 	}
-	alive, lives := newHaystack(seen), sight{found: map[int]bool{}}
+	alive := newHaystack(seen)
+	lives := alive.sight()
 	for id := range m.Collections {
 		err := c.Outside.EachKnown(ctx, id, func(ps []retrieval.IndexPassage) error {
 			for i := range ps {
 				b := vectorBytes(ps[i].Vector)
-				alive.look(b, len(b), &lives)
+				alive.look(b, &lives)
 			}
 			return nil
 		})
@@ -148,9 +149,11 @@ func (c *Checker) excuse(ctx context.Context, m *material, h *haystack, s *sight
 			return 0, err
 		}
 	}
-	for i := range lives.found {
-		delete(s.found, at[i])
-		others++
+	for i, found := range lives.found {
+		if found {
+			s.found[at[i]] = false
+			others++
+		}
 	}
 	return others, nil
 }

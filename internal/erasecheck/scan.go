@@ -1,14 +1,19 @@
 package erasecheck
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"io"
 	"io/fs"
+	mathbits "math/bits"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // minNeedle is the shortest byte string that is looked for in files: shorter
@@ -42,121 +47,261 @@ const (
 
 var kindNames = [numKinds]string{"records", "lookup keys", "keys", "vectors", "codes", "clear forms", "controls", "ids of objects", "tokens"}
 
+// A haystack is needles made ready, to be looked for all at once.
+//
+// The first stride windows of a needle, of eight bytes each, lead to it: wherever it
+// lies, one of them begins at a multiple of stride, and only there a file is looked
+// at. Few, whose windows are too plain or that are too short for that, are looked for
+// at every byte. (Eight bytes at every byte of every file, in a filter too small for
+// a large erasure and then in a map, were a third of an erasure.)
+type haystack struct {
+	needles []needle
+	strides windows
+	slow    windows // of needles that are looked for at every byte
+	few     []int   // they themselves, while they are few
+}
+
 const (
-	bloomBits = 22
+	stride    = 4
+	fewSlow   = 4
 	chunkSize = 1 << 20
+	pieceSize = 8 << 20
 	multiply  = 0x9E3779B97F4A7C15
 )
 
-// A haystack is needles made ready: the first eight bytes of each lead to it.
-type haystack struct {
-	needles []needle
-	bloom   []uint64
-	first   map[uint64]int32 // → index + 1
-	next    []int32
+// windows lead from eight bytes to the needles that have them at a place.
+type windows struct {
+	filter []uint64 // two bits of one word for each window
+	first  []int32  // by hash: number of an entry + 1. Lists, since texts begin alike by the thousand
+	list   []entry
+	shift  int // of a hash, for first
+}
+
+// An entry is a window of a needle, and the next one of the same hash.
+type entry struct{ needle, at, next int32 }
+
+func newWindows(n int) windows {
+	bits := max(6, mathbits.Len(uint(2*n))) // at least 16 bits of filter for each
+	return windows{filter: make([]uint64, 1<<bits/8), first: make([]int32, 1<<bits), list: make([]entry, 0, n), shift: 64 - bits}
+}
+
+// place is the hash of a window, and which bits of which word of the filter are its.
+func (w *windows) place(front uint64) (hash, word, bits uint64) {
+	hash = front * multiply
+	return hash, hash >> (w.shift + 3), 1<<(hash>>8&63) | 1<<(hash>>14&63)
+}
+
+func (w *windows) add(front uint64, needle, at int) {
+	hash, word, bits := w.place(front)
+	w.filter[word] |= bits
+	slot := &w.first[hash>>w.shift]
+	w.list = append(w.list, entry{int32(needle), int32(at), *slot})
+	*slot = int32(len(w.list))
 }
 
 func newHaystack(needles []needle) *haystack {
-	h := &haystack{
-		needles: needles, bloom: make([]uint64, 1<<bloomBits/64),
-		first: make(map[uint64]int32, len(needles)), next: make([]int32, len(needles)),
-	}
+	h := &haystack{needles: needles}
+	strided := make([]bool, len(needles))
+	fast, slow := 0, 0
 	for i, n := range needles {
-		if len(n.Data) < minNeedle {
-			continue
+		switch {
+		case len(n.Data) < minNeedle:
+		case varied(n.Data):
+			strided[i] = true
+			fast++
+		default:
+			slow++
+			h.few = append(h.few, i)
 		}
-		front := binary.LittleEndian.Uint64(n.Data)
-		bit := front * multiply >> (64 - bloomBits)
-		h.bloom[bit/64] |= 1 << (bit % 64)
-		h.next[i], h.first[front] = h.first[front], int32(i+1)
 	}
+	h.strides = newWindows(stride * fast)
+	for i := range needles {
+		for at := 0; strided[i] && at < stride; at++ {
+			h.strides.add(binary.LittleEndian.Uint64(needles[i].Data[at:]), i, at)
+		}
+	}
+	if slow <= fewSlow {
+		return h
+	}
+	h.slow = newWindows(slow)
+	for _, i := range h.few {
+		h.slow.add(binary.LittleEndian.Uint64(needles[i].Data), i, 0)
+	}
+	h.few = nil
 	return h
+}
+
+// varied reports whether each of the first stride windows of a needle has bytes
+// enough that differ: none of them is all zeros, as most of what is read may be, or
+// like those of very many others.
+func varied(data []byte) bool {
+	if len(data) < minNeedle+stride-1 {
+		return false
+	}
+	for at := range stride {
+		if distinct(data[at:at+minNeedle]) < minNeedle/2 {
+			return false
+		}
+	}
+	return true
 }
 
 // A sight is what a scan saw.
 type sight struct {
 	files, bytes uint64
-	found        map[int]bool // needles, by index
+	found        []bool // needles, by index
 }
 
-// scan reads every regular file below the roots. A file that goes meanwhile is
-// none; what cannot be read is an error.
+func (h *haystack) sight() sight { return sight{found: make([]bool, len(h.needles))} }
+
+// A piece is a part of a file: what begins in it, and to the end of the file the
+// last one.
+type piece struct {
+	path string
+	from int64
+	last bool
+}
+
+// scan reads every regular file below the roots, on all cores. A file that goes
+// meanwhile is none; what cannot be read is an error.
 func (h *haystack) scan(ctx context.Context, roots []string) (sight, error) {
-	s := sight{found: map[int]bool{}}
-	buf := make([]byte, chunkSize+maxNeedle)
-	for _, root := range roots {
-		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-			if errors.Is(err, fs.ErrNotExist) {
-				return nil
-			}
-			if err != nil {
+	pieces := make(chan piece)
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer close(pieces)
+		for _, root := range roots {
+			if err := cut(gctx, root, pieces); err != nil {
 				return err
 			}
-			if !d.Type().IsRegular() {
-				return nil
-			}
-			err = h.scanFile(ctx, path, buf, &s)
-			if errors.Is(err, fs.ErrNotExist) {
-				return nil
-			}
-			s.files++
-			return err
-		})
-		if ctx.Err() != nil {
-			return s, ctx.Err()
 		}
-		if err != nil {
-			return s, errScan
+		return nil
+	})
+	seen := make([]sight, runtime.GOMAXPROCS(0))
+	for i := range seen {
+		g.Go(func() error {
+			seen[i] = h.sight()
+			buf := make([]byte, chunkSize+maxNeedle)
+			for p := range pieces {
+				if err := h.scanPiece(gctx, p, buf, &seen[i]); err != nil && !errors.Is(err, fs.ErrNotExist) {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	err := g.Wait()
+	all := h.sight()
+	for _, s := range seen {
+		all.files, all.bytes = all.files+s.files, all.bytes+s.bytes
+		for i, found := range s.found {
+			all.found[i] = all.found[i] || found
 		}
 	}
-	return s, nil
+	switch {
+	case ctx.Err() != nil:
+		return all, ctx.Err()
+	case err != nil:
+		return all, errScan
+	}
+	return all, nil
+}
+
+// cut sends the pieces of every regular file below a root.
+func cut(ctx context.Context, root string, pieces chan<- piece) error {
+	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if !d.Type().IsRegular() {
+			return nil
+		}
+		info, err := d.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for from := int64(0); ; from += pieceSize {
+			p := piece{path, from, from+pieceSize >= info.Size()}
+			select {
+			case pieces <- p:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			if p.last {
+				return nil
+			}
+		}
+	})
 }
 
 var errScan = errors.New("erasecheck: a file cannot be read")
 
-func (h *haystack) scanFile(ctx context.Context, path string, buf []byte, s *sight) error {
-	f, err := os.Open(path)
+func (h *haystack) scanPiece(ctx context.Context, p piece, buf []byte, s *sight) error {
+	f, err := os.Open(p.path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	kept := 0
-	for {
+	if p.last {
+		s.files++
+	}
+	for at := p.from; p.last || at < p.from+pieceSize; at += chunkSize {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n, err := io.ReadFull(f, buf[kept:chunkSize+maxNeedle])
-		s.bytes += uint64(n)
-		end := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+		// What begins in the last bytes begins in the next chunk, too.
+		n, err := f.ReadAt(buf, at)
+		end := errors.Is(err, io.EOF)
 		if err != nil && !end {
 			return err
 		}
-		have := buf[:kept+n]
-		stop := len(have) - maxNeedle // what begins later is read again with what follows
-		if end {
-			stop = len(have) - minNeedle + 1
-		}
-		h.look(have, stop, s)
-		if end {
+		s.bytes += uint64(min(n, chunkSize))
+		h.look(buf[:n], s)
+		if end && n <= chunkSize {
 			return nil
 		}
-		kept = copy(buf, have[max(stop, 0):])
+	}
+	return nil
+}
+
+// look looks for needles that lie in b.
+func (h *haystack) look(b []byte, s *sight) {
+	for i := 0; i+minNeedle <= len(b); i += stride {
+		front := binary.LittleEndian.Uint64(b[i:])
+		if front == 0 { // what was freed; no window is
+			continue
+		}
+		hash, word, bits := h.strides.place(front)
+		if h.strides.filter[word]&bits == bits {
+			h.follow(&h.strides, hash, b, i, s)
+		}
+	}
+	for _, n := range h.few {
+		if !s.found[n] && bytes.Contains(b, h.needles[n].Data) {
+			s.found[n] = true
+		}
+	}
+	for i := 0; len(h.slow.list) > 0 && i+minNeedle <= len(b); i++ {
+		hash, word, bits := h.slow.place(binary.LittleEndian.Uint64(b[i:]))
+		if h.slow.filter[word]&bits == bits {
+			h.follow(&h.slow, hash, b, i, s)
+		}
 	}
 }
 
-// look looks for needles that begin before stop.
-func (h *haystack) look(b []byte, stop int, s *sight) {
-	for i := 0; i < stop && i+minNeedle <= len(b); i++ {
-		front := binary.LittleEndian.Uint64(b[i:])
-		bit := front * multiply >> (64 - bloomBits)
-		if h.bloom[bit/64]&(1<<(bit%64)) == 0 {
-			continue
-		}
-		for at := h.first[front]; at != 0; at = h.next[at-1] {
-			n := h.needles[at-1].Data
-			if i+len(n) <= len(b) && string(b[i:i+len(n)]) == string(n) {
-				s.found[int(at-1)] = true
-			}
+// follow compares b with the needles that may have a window that is at i in b.
+func (h *haystack) follow(w *windows, hash uint64, b []byte, i int, s *sight) {
+	for next := w.first[hash>>w.shift]; next != 0; {
+		e := &w.list[next-1]
+		next = e.next
+		from := i - int(e.at)
+		if !s.found[e.needle] && from >= 0 && bytes.HasPrefix(b[from:], h.needles[e.needle].Data) {
+			s.found[e.needle] = true
 		}
 	}
 }

@@ -35,7 +35,7 @@ var mayImport = map[string]string{
 	// adapters
 	"internal/amqp":         "std internal/broker internal/events github.com/rabbitmq/amqp091-go",
 	"internal/announce":     "std",
-	"internal/erasecheck":   "std consent retrieval erasure internal/seal", // verifies: nothing of what deletes
+	"internal/erasecheck":   "std consent retrieval erasure internal/seal golang.org/x/sync/errgroup", // verifies: nothing of what deletes
 	"internal/embedded":     "std consent retrieval golang.org/x/sys/cpu",
 	"internal/httpapi":      "std consent retrieval erasure internal/credential internal/events internal/translog github.com/gin-gonic/gin github.com/go-json-experiment/json golang.org/x/text golang.org/x/time/rate training",
 	"internal/kafka":        "std internal/broker internal/events github.com/twmb/franz-go",

@@ -43,13 +43,13 @@ func (db *DB) AllManifests(ctx context.Context, t consent.TenantID) ([]training.
 
 // AddErased implements training.Contents.
 func (db *DB) AddErased(ctx context.Context, t consent.TenantID, of string, docs []int64) error {
-	return db.write(ctx, "note erased documents", func(x *tx) error {
-		for _, num := range docs {
-			if _, err := x.change(`INSERT INTO erased_documents (tenant, of, num) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`, string(t), of, num); err != nil {
-				return err
-			}
-		}
+	if len(docs) == 0 {
 		return nil
+	}
+	return db.write(ctx, "note erased documents", func(x *tx) error {
+		_, err := x.change(`INSERT INTO erased_documents (tenant, of, num)
+			SELECT ?1, ?2, value FROM json_each(?3) WHERE true ON CONFLICT DO NOTHING`, string(t), of, list(docs))
+		return err
 	})
 }
 
