@@ -34,15 +34,18 @@ func (s *Service) Redact(ctx context.Context, t consent.TenantID, r Redaction) (
 	if r.Which.Subject == 0 || r.Names.Empty() {
 		return Erased{}, nil
 	}
-	return s.rewrite(ctx, t, rewriting{which: r.Which, version: r.version, late: r.Late})
+	return s.rewrite(ctx, t, rewriting{which: r.Which, wanted: r.shared, version: r.version, late: r.Late})
+}
+
+// shared reports whether a version is to be kept for others. Most of what a person
+// has is theirs alone, and need not be opened.
+func (r *Redaction) shared(col *Collection, row *DocRow) bool {
+	return col.Spec.OnErasure == Redact && len(r.others(row.Owners)) > 0
 }
 
 // version makes what is kept of a version; nil when nothing is.
 func (r *Redaction) version(col *Collection, w *was) *job {
 	owners := r.others(w.row.Owners)
-	if col.Spec.OnErasure != Redact || len(owners) == 0 {
-		return nil
-	}
 	doc, by := r.document(&w.meta, w.bodies, col.Embedder.Name == ClientEmbedder)
 	if doc == nil {
 		return nil

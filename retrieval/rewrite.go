@@ -3,6 +3,7 @@ package retrieval
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/assent-gateway/assent/consent"
 )
@@ -10,6 +11,8 @@ import (
 // A rewriting says which versions are written anew, and how.
 type rewriting struct {
 	which Which
+	// wanted says of a row whether it is worth to be opened; nil: each is.
+	wanted func(col *Collection, row *DocRow) bool
 	// version makes of a version another one that keeps less of it; nil of one
 	// that it leaves as it is.
 	version func(col *Collection, w *was) *job
@@ -78,6 +81,12 @@ func (s *Service) rewriteIn(ctx context.Context, t consent.TenantID, c Collectio
 	in := &intake{Service: s, caller: Caller{Tenant: t}, col: col, out: &Ingested{}, began: head.Position, at: head.Now}
 	if in.keys, err = s.keys(t); err != nil {
 		return err
+	}
+	if rw.wanted != nil {
+		rows = slices.DeleteFunc(rows, func(r DocRow) bool { return !rw.wanted(col, &r) })
+	}
+	if len(rows) == 0 {
+		return nil
 	}
 	opened, err := s.openWas(ctx, t, rows)
 	if err != nil {

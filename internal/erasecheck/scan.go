@@ -71,14 +71,19 @@ const (
 
 // windows lead from eight bytes to the needles that have them at a place.
 type windows struct {
-	filter []uint64 // two bits of one word for each window
+	filter []uint64 // three bits of one word for each window
 	first  []int32  // by hash: number of an entry + 1. Lists, since texts begin alike by the thousand
 	list   []entry
 	shift  int // of a hash, for first
 }
 
-// An entry is a window of a needle, and the next one of the same hash.
-type entry struct{ needle, at, next int32 }
+// An entry is a window of a needle, and the next one of the same hash. It knows the
+// window's beginning, so that the needle, which lies anywhere, is not looked at for
+// what only has the same hash.
+type entry struct {
+	needle, at, next int32
+	begins           uint32
+}
 
 func newWindows(n int) windows {
 	bits := max(6, mathbits.Len(uint(2*n))) // at least 16 bits of filter for each
@@ -88,14 +93,14 @@ func newWindows(n int) windows {
 // place is the hash of a window, and which bits of which word of the filter are its.
 func (w *windows) place(front uint64) (hash, word, bits uint64) {
 	hash = front * multiply
-	return hash, hash >> (w.shift + 3), 1<<(hash>>8&63) | 1<<(hash>>14&63)
+	return hash, hash >> (w.shift + 3), 1<<(hash>>28&63) | 1<<(hash>>34&63) | 1<<(hash>>40&63)
 }
 
 func (w *windows) add(front uint64, needle, at int) {
 	hash, word, bits := w.place(front)
 	w.filter[word] |= bits
 	slot := &w.first[hash>>w.shift]
-	w.list = append(w.list, entry{int32(needle), int32(at), *slot})
+	w.list = append(w.list, entry{int32(needle), int32(at), *slot, uint32(front)})
 	*slot = int32(len(w.list))
 }
 
@@ -278,7 +283,7 @@ func (h *haystack) look(b []byte, s *sight) {
 		}
 		hash, word, bits := h.strides.place(front)
 		if h.strides.filter[word]&bits == bits {
-			h.follow(&h.strides, hash, b, i, s)
+			h.follow(&h.strides, hash, uint32(front), b, i, s)
 		}
 	}
 	for _, n := range h.few {
@@ -287,20 +292,21 @@ func (h *haystack) look(b []byte, s *sight) {
 		}
 	}
 	for i := 0; len(h.slow.list) > 0 && i+minNeedle <= len(b); i++ {
-		hash, word, bits := h.slow.place(binary.LittleEndian.Uint64(b[i:]))
+		front := binary.LittleEndian.Uint64(b[i:])
+		hash, word, bits := h.slow.place(front)
 		if h.slow.filter[word]&bits == bits {
-			h.follow(&h.slow, hash, b, i, s)
+			h.follow(&h.slow, hash, uint32(front), b, i, s)
 		}
 	}
 }
 
-// follow compares b with the needles that may have a window that is at i in b.
-func (h *haystack) follow(w *windows, hash uint64, b []byte, i int, s *sight) {
+// follow compares b with the needles that may have the window that is at i in b.
+func (h *haystack) follow(w *windows, hash uint64, begins uint32, b []byte, i int, s *sight) {
 	for next := w.first[hash>>w.shift]; next != 0; {
 		e := &w.list[next-1]
 		next = e.next
 		from := i - int(e.at)
-		if !s.found[e.needle] && from >= 0 && bytes.HasPrefix(b[from:], h.needles[e.needle].Data) {
+		if e.begins == begins && !s.found[e.needle] && from >= 0 && bytes.HasPrefix(b[from:], h.needles[e.needle].Data) {
 			s.found[e.needle] = true
 		}
 	}

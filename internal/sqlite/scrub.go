@@ -119,7 +119,11 @@ func wipePage(b []byte, number int64) (changed bool) {
 }
 
 func wipe(b []byte) (changed bool) {
-	for i := range b {
+	i := 0
+	for i+8 <= len(b) && binary.NativeEndian.Uint64(b[i:]) == 0 { // nearly all are, and every page is looked at
+		i += 8
+	}
+	for ; i < len(b); i++ {
 		if b[i] != 0 {
 			clear(b[i:])
 			return true

@@ -56,6 +56,29 @@ var deletionCases = []testCase{{
 		f.wantOnly(t, tenantA, []retrieval.DocRow{gone}, []retrieval.DocRow{stays, again})
 	},
 }, {
+	name:     "versions that are retired together take nothing of those between them",
+	contract: "retrieval/ports.go: retired versions lose heads, bodies, sealed parts, lookup and digest and keep numbers and positions",
+	run: func(t *testing.T, f *fixture) {
+		var docs, gone, stay []retrieval.DocRow
+		for d := range 9 {
+			docs = append(docs, version(d+1, 0))
+		}
+		f.ingest(t, tenantA, intake(docs...))
+		in := retrieval.Intake{}
+		for i := range docs {
+			docs[i].From = retrieval.CorpusPosition(i + 1)
+			if i == 1 || i == 4 || i == 7 { // between them, and at the ends, some stay
+				stay = append(stay, docs[i])
+				continue
+			}
+			gone = append(gone, docs[i])
+			in.Retire = append([]retrieval.DocNum{docs[i].Num}, in.Retire...)
+		}
+		_, retired := f.ingest(t, tenantA, in)
+		sameSet(t, "retired", retired, gone, byNum)
+		f.wantOnly(t, tenantA, gone, stay)
+	},
+}, {
 	name:     "retiring the absent is a conflict and nothing is kept",
 	contract: "retrieval/ports.go: A Retire of what is not live is ErrConflict",
 	run: func(t *testing.T, f *fixture) {

@@ -276,6 +276,38 @@ var erasureCases = []testCase{{
 		same(t, "in another tenant", len(elsewhere), 0)
 	},
 }, {
+	name:     "condemned documents are gone through in pages, while they end",
+	contract: "retrieval/ports.go: Pass lets w go on behind a version; Behind is the version that came at After, live or ended",
+	run: func(t *testing.T, f *fixture) {
+		docs := []retrieval.DocRow{version(9, 0), version(4, 0), version(7, 0), version(5, 0), version(6, 0)} // numbers are in no order
+		for i := range docs {
+			docs[i].Owners = append(docs[i].Owners, 3)
+			docs[i].Source, docs[i].RetainUntil = mac("source", 1), 50-consent.Time(i)
+			f.ingest(t, tenantB, intake(version(20+i, 0))) // positions of others, and ids between
+			f.ingest(t, tenantA, intake(docs[i]))
+			docs[i].From = retrieval.CorpusPosition(i + 1)
+		}
+		rest := docs
+		for _, w := range []retrieval.Which{{Subject: 3}, {Collection: books}, {Source: mac("source", 1)}, {ExpiredAt: 50}} {
+			w.Before = 1000
+			var found []retrieval.DocRow
+			for {
+				rows, err := f.Condemned(f.ctx, tenantA, w, 1)
+				must(t, err)
+				if len(rows) == 0 {
+					break
+				}
+				found = append(found, rows...)
+				w.Pass(&rows[0])
+				if len(found) == 1 { // the one that was seen ends
+					f.ingest(t, tenantA, retrieval.Intake{Retire: []retrieval.DocNum{rows[0].Num}})
+				}
+			}
+			same(t, "all pages", found, rest)
+			rest = rest[1:]
+		}
+	},
+}, {
 	name:     "a person is unlinked from what ended",
 	contract: "retrieval/ports.go: Unlink forgets which ended versions, decided before a position, a person had to do with. Repeatable",
 	run: func(t *testing.T, f *fixture) {
