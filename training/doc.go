@@ -46,8 +46,15 @@
 // most before and gave nothing: a closure and a copy for each row, asking and
 // naming the consent types of an owner for each of their documents, comparing
 // keys where the records lie instead of their first eight bytes beside each
-// other, syncing runs that a crash discards anyhow, and recording people one
-// statement each.
+// other, syncing runs that a crash discards anyhow, recording people one
+// statement each, a slice a row to write its strings by, and an encoder of Parquet
+// for each file (that one was memory: 5 million rows peaked at twice 200 000).
+//
+// On a machine that others loaded, in one run each, a million rows of which 30 %
+// are excluded: 196 692 rows a second of processor to Parquet and 244 619 to
+// JSONL, where DuckDB, which neither opens, keys, hashes nor seals anything, had
+// 307 884 and 270 334 (67 510, 93 968, 121 823 and 108 206 a second on the clock).
+// Peak memory of 200 000 rows is 286 MB, of 5 million 277 MB.
 //
 // It knows neither files nor databases nor formats with a library of their own:
 // ports.go. Which names stand in texts, it does not know.

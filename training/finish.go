@@ -7,7 +7,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"slices"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/internal/seal"
@@ -49,30 +52,11 @@ func (b *build) finish(ctx context.Context, fkey seal.Key, parts map[int]part) e
 // that the standing does not permit, and returns the people of their rows.
 func (b *build) settle(ctx context.Context, st *standing, fkey seal.Key, parts map[int]part) (map[consent.SubjectNum]bool, error) {
 	for {
-		members := map[consent.SubjectNum]bool{}
-		var dirty []int
-		for i := range b.job.Shards {
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
-			clean := true
-			err := b.eachListed(i, parts[i], func(e *entry) error {
-				clean = clean && st.why(e) == ""
-				e.people(members)
-				return nil
-			})
-			if err != nil {
-				return nil, err
-			}
-			if !clean {
-				dirty = append(dirty, i)
-			}
-		}
-		if len(dirty) == 0 {
-			return members, nil
+		members, dirty, err := b.survey(ctx, st, parts)
+		if err != nil || len(dirty) == 0 {
+			return members, err
 		}
 		for _, i := range dirty {
-			var err error
 			if parts[i], err = b.renderShard(ctx, fkey, i); err != nil {
 				return nil, err
 			}
@@ -83,6 +67,63 @@ func (b *build) settle(ctx context.Context, st *standing, fkey seal.Key, parts m
 		}
 		st.look(permit)
 	}
+}
+
+// survey looks at every row that is in the files, on all workers, and returns
+// whose they are and the shards with rows that the standing does not permit.
+func (b *build) survey(ctx context.Context, st *standing, parts map[int]part) (map[consent.SubjectNum]bool, []int, error) {
+	todo := make(chan int, len(b.job.Shards))
+	for i := range b.job.Shards {
+		todo <- i
+	}
+	close(todo)
+	var looks []*look
+	g, ctx := errgroup.WithContext(ctx)
+	for range min(b.Workers, len(b.job.Shards)) {
+		l := &look{b: b, st: st.another(), members: map[consent.SubjectNum]bool{}}
+		looks = append(looks, l)
+		g.Go(func() error { return guarded(b.Log, func() error { return l.work(ctx, todo, parts) }) })
+	}
+	if err := g.Wait(); err != nil {
+		return nil, nil, err
+	}
+	members, dirty := map[consent.SubjectNum]bool{}, []int(nil)
+	for _, l := range looks {
+		maps.Copy(members, l.members)
+		dirty = append(dirty, l.dirty...)
+		st.note(l.st.due)
+	}
+	slices.Sort(dirty)
+	return members, dirty, nil
+}
+
+// A look is one worker's part of a survey.
+type look struct {
+	b       *build
+	st      *standing
+	members map[consent.SubjectNum]bool
+	dirty   []int
+}
+
+func (l *look) work(ctx context.Context, todo <-chan int, parts map[int]part) error {
+	for i := range todo {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		clean := true
+		err := l.b.eachListed(i, parts[i], func(e *entry) error {
+			clean = clean && l.st.why(e) == ""
+			e.people(l.members)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if !clean {
+			l.dirty = append(l.dirty, i)
+		}
+	}
+	return nil
 }
 
 // eachListed calls f with every entry of a shard that is in its files.

@@ -78,10 +78,17 @@ func (r *record) append(b []byte) []byte {
 		b = append(b, s[:]...)
 	}
 	b = binary.AppendUvarint(b, uint64(len(row.Types)))
-	for _, s := range append(row.Types, row.Basis, row.Text, row.PassageID, row.DocumentID) {
-		b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
+	for _, s := range row.Types {
+		b = appendCounted(b, s)
+	}
+	for _, s := range [...]string{row.Basis, row.Text, row.PassageID, row.DocumentID} { // a slice would be one allocation a row
+		b = appendCounted(b, s)
 	}
 	return append(b, row.SHA256[:]...)
+}
+
+func appendCounted(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
 // A source takes fields off an encoded record; failed is set once it ends too

@@ -26,6 +26,7 @@ type span struct {
 func keyOf(rec []byte) uint64 { return binary.BigEndian.Uint64(rec) }
 
 func (s *sorter) add(r *record) error {
+	s.grow()
 	from := len(s.arena)
 	s.arena = r.append(s.arena)
 	s.at = append(s.at, span{keyOf(s.arena[from:]), uint32(from), uint32(len(s.arena))})
@@ -33,6 +34,15 @@ func (s *sorter) add(r *record) error {
 		return nil
 	}
 	return s.flush()
+}
+
+// grow makes room towards the limit, and no further: left to itself, the arena
+// would be copied once more, to a fourth more than it may hold.
+func (s *sorter) grow() {
+	const record = 1 << 10 // most are shorter
+	if room := cap(s.arena) - len(s.arena); room < record && cap(s.arena) < s.limit {
+		s.arena = slices.Grow(s.arena, min(max(len(s.arena), 64<<10), s.limit+record-len(s.arena)))
+	}
 }
 
 func (s *sorter) flush() error {

@@ -175,9 +175,7 @@ func (st *standing) why(e *entry) string {
 	if e.retain != 0 && e.retain <= st.now {
 		return whyRetention
 	}
-	if e.retain != 0 && (st.due == 0 || e.retain < st.due) {
-		st.due = e.retain
-	}
+	st.note(e.retain)
 	if e.nobody {
 		return ""
 	}
@@ -201,6 +199,21 @@ func (st *standing) why(e *entry) string {
 		}
 	}
 	return why
+}
+
+// note notes when a retention of what may leave ends; 0: never.
+func (st *standing) note(ends consent.Time) {
+	if ends != 0 && (st.due == 0 || ends < st.due) {
+		st.due = ends
+	}
+}
+
+// another is a standing that says the same, for another goroutine, as long as
+// nobody looks anew.
+func (st *standing) another() *standing {
+	own := *st
+	own.one, own.two = nil, nil
+	return &own
 }
 
 // stays reports whether a person permits, wherever they are taken to be.

@@ -296,7 +296,7 @@ func (g *Gateway) TrainingOver(ctx context.Context, db Stores, dir string) (*tra
 		return nil, err
 	}
 	s := training.NewService(training.Deps{Ledger: ledger, Corpus: pastCorpus{docs}, Manifests: db, Lineage: db, Contents: db, Files: files,
-		Formats: []training.Format{training.JSONL{}, parquetrows.Format{}}, Vault: g.vault.Manifests(), Notary: notary{log},
+		Formats: []training.Format{training.JSONL{}, parquetrows.New()}, Vault: g.vault.Manifests(), Notary: notary{log},
 		Workers: 3, ShardRows: g.cfg.Training.ShardRows})
 	run, cancel := context.WithCancel(ctx)
 	logged, built := make(chan struct{}), make(chan struct{})

@@ -38,7 +38,7 @@ func (g *Gateway) newTraining() error {
 	}
 	g.Training = training.NewService(training.Deps{
 		Ledger: g.Ledger, Corpus: pastCorpus{g.Retrieval}, Manifests: g.db, Lineage: g.db, Contents: g.db, Departures: departures{g}, Files: files,
-		Formats: []training.Format{training.JSONL{}, parquetrows.Format{}},
+		Formats: []training.Format{training.JSONL{}, parquetrows.New()},
 		Vault:   g.vault.Manifests(), Notary: notary{g.Tree}, Log: g.cfg.Log, Step: g.cfg.Step,
 		Workers: g.cfg.Training.Workers, ShardRows: g.cfg.Training.ShardRows, SortBytes: g.cfg.Training.SortBytes,
 	})

@@ -55,7 +55,8 @@ func (k *kept) Page(ctx context.Context, t consent.TenantID, s training.Selectio
 // permitted at the head when it was entered, and each, rebuilt at its positions
 // while withdrawals go on, is the same byte for byte or lacks exactly the rows
 // of who left. On the dev part of the chat; with ASSENT_IRC_TRAIN=1 200
-// manifests on the train part, which takes long.
+// manifests on the train part: 47 minutes beside four others on two cores, 2.5 s
+// of processor a build with what is checked of it.
 // ASSENT_MANIFESTS is how many are built.
 func TestBuildsBesideWithdrawals(t *testing.T) {
 	name, builds, shard := "irc/dev_docs.jsonl", 10, 1500

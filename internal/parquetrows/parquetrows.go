@@ -18,7 +18,14 @@ import (
 )
 
 // Format is the format of Parquet files.
-type Format struct{}
+type Format struct{ codec *zstd.Codec }
+
+// New returns the format with an encoder that its files share, which may be written
+// side by side: one for each file was a quarter of all memory that a large build asked
+// for, and what it left behind made the peak grow with the number of shards.
+func New() Format { return Format{newCodec()} }
+
+func newCodec() *zstd.Codec { return &zstd.Codec{Level: zstd.SpeedFastest, Concurrency: 1} }
 
 // Name implements training.Format.
 func (Format) Name() string { return "parquet" }
@@ -35,10 +42,13 @@ func groupRows(c training.Columns) int64 {
 }
 
 // NewWriter implements training.Format.
-func (Format) NewWriter(w io.Writer, c training.Columns) training.RowWriter {
+func (f Format) NewWriter(w io.Writer, c training.Columns) training.RowWriter {
+	if f.codec == nil {
+		f.codec = newCodec()
+	}
 	schema := parquet.SchemaOf(reflect.New(columns(c)).Interface())
 	out := &writer{columns: c, w: parquet.NewGenericWriter[any](w, schema,
-		parquet.CreatedBy("assent", "1", "manifest"), parquet.Compression(&zstd.Codec{Level: zstd.SpeedFastest, Concurrency: 1}),
+		parquet.CreatedBy("assent", "1", "manifest"), parquet.Compression(f.codec),
 		parquet.DataPageVersion(1), parquet.PageBufferSize(256<<10), parquet.WriteBufferSize(0), parquet.DataPageStatistics(true))}
 	out.values = make([][]parquet.Value, len(out.w.ColumnWriters()))
 	return out

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/parquet-go/parquet-go"
@@ -37,8 +38,13 @@ func invented(n int) []training.Row {
 
 func write(t testing.TB, rows []training.Row, c training.Columns) []byte {
 	t.Helper()
+	return writeBy(t, parquetrows.Format{}, rows, c)
+}
+
+func writeBy(t testing.TB, f parquetrows.Format, rows []training.Row, c training.Columns) []byte {
+	t.Helper()
 	var out bytes.Buffer
-	w := parquetrows.Format{}.NewWriter(&out, c)
+	w := f.NewWriter(&out, c)
 	for i := range rows {
 		if err := w.Write(&rows[i]); err != nil {
 			t.Fatal(err)
@@ -69,6 +75,29 @@ func TestTheBytesAreTheseAndNoOthers(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Files that share an encoder, one behind the other and side by side, are what each
+// would be alone.
+func TestFilesThatShareAnEncoderAreTheSame(t *testing.T) {
+	t.Parallel()
+	f, c := parquetrows.New(), training.Columns{Text: true}
+	all := [][]training.Row{invented(3000), invented(40), invented(20_000)}
+	var want [][]byte
+	for _, rows := range all {
+		want = append(want, write(t, rows, c))
+	}
+	var files sync.WaitGroup
+	for range 4 {
+		files.Go(func() {
+			for i, rows := range all {
+				if !bytes.Equal(writeBy(t, f, rows, c), want[i]) {
+					t.Errorf("%d rows: other bytes", len(rows))
+				}
+			}
+		})
+	}
+	files.Wait()
 }
 
 // Read back by the library's reader, the rows are those that were written.
