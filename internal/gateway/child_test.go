@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -76,6 +78,9 @@ func childConfig(dir, crash string) gateway.Config {
 			cfg.WeaviateRebuild, cfg.WeaviateData = 24*time.Hour, []string{files}
 		}
 	}
+	if said, err := os.OpenFile(os.Getenv("ASSENT_TEST_LOG"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err == nil {
+		cfg.Log = slog.New(slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	}
 	if later != 0 {
 		cfg.Now = func() time.Time { return time.Now().Add(later) }
 	}
@@ -126,7 +131,13 @@ type child struct {
 func startChild(t *testing.T, dir, crash string, env ...string) *child {
 	t.Helper()
 	c := &child{t: t, cmd: exec.Command(os.Args[0]), dead: make(chan struct{})}
-	c.cmd.Env = append(append(os.Environ(), "ASSENT_TEST_SERVE="+dir, "ASSENT_TEST_CRASH="+crash), env...)
+	said := filepath.Join(t.TempDir(), "log")
+	t.Cleanup(func() {
+		if text, err := os.ReadFile(said); t.Failed() && err == nil {
+			t.Logf("what the gateway that died at %q said:\n%s", crash, text)
+		}
+	})
+	c.cmd.Env = append(append(os.Environ(), "ASSENT_TEST_SERVE="+dir, "ASSENT_TEST_CRASH="+crash, "ASSENT_TEST_LOG="+said), env...)
 	c.cmd.Stderr = os.Stderr
 	out, err := c.cmd.StdoutPipe()
 	if err != nil {
