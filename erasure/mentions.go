@@ -138,20 +138,22 @@ func (j *job) forget(n int) {
 	j.Suspects = left
 }
 
-// look looks for suspected mentions, as a step asks. A repeat after the person's
-// key is gone finds nothing, and what was found before stays.
-func (w *work) look(ctx context.Context) error {
+// look looks for suspected mentions, as a step asks, and returns what notes them in
+// the job, whoever changed that meanwhile. A repeat after the person's key is gone
+// finds nothing, and what was found before stays.
+func (w *work) look(ctx context.Context) (note func(*job), err error) {
 	order, err := w.order(ctx, w.j, w.t, &w.row)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	found, total, err := w.Reviewer.Suspected(ctx, order, maxSuspects)
-	if err != nil || total == 0 {
-		return err
-	}
-	w.j.Suspects, w.j.Gathered.Suspected = nil, total
-	for i, what := range found {
-		w.j.Suspects = append(w.j.Suspects, suspect{N: i + 1, What: what})
-	}
-	return nil
+	return func(j *job) {
+		if total == 0 {
+			return
+		}
+		j.Suspects, j.Gathered.Suspected = nil, total
+		for i, what := range found {
+			j.Suspects = append(j.Suspects, suspect{N: i + 1, What: what})
+		}
+	}, err
 }

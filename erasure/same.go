@@ -32,3 +32,21 @@ func (s *Service) same(ctx context.Context, k Keys, t consent.TenantID, who cons
 func (at standing) moved(now consent.Suppressed) bool {
 	return now.Mark != 0 && !now.Behind && now.Key.IsZero() && at != standing{now.Mark, now.Round}
 }
+
+// sameDocuments returns the open erasure that a request for documents asks for again.
+// One that is open does not reach what came after it, as under an id that is used
+// again or from a source that goes on: where there is any, the request is not for the
+// same, and the erasure that it makes is named after that one.
+func (s *Service) sameDocuments(ctx context.Context, k Keys, t consent.TenantID, sc Scope, r *consent.Removal) (e Erasure, open bool, after consent.Position, err error) {
+	for {
+		e, open, err = s.open(ctx, k, t, removalName(k, sc, r, after))
+		if !open || err != nil || r.Expired || len(r.Versions) > 0 {
+			return e, open, after, err
+		}
+		later, err := s.Corpus.Since(ctx, t, *r, e.Position)
+		if !later || err != nil {
+			return e, true, after, err
+		}
+		after = e.Position
+	}
+}

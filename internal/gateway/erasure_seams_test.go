@@ -1,0 +1,159 @@
+package gateway_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/erasure"
+	"github.com/assent-gateway/assent/internal/gateway"
+	"github.com/assent-gateway/assent/retrieval"
+)
+
+func hold(t *testing.T, g *gateway.Gateway, id string) {
+	t.Helper()
+	if _, err := g.Erasure.Hold(context.Background(), gateway.DefaultTenant, id, "a court asked"); err != nil {
+		t.Error(err)
+	}
+}
+
+func release(t *testing.T, g *gateway.Gateway, id string) {
+	t.Helper()
+	if _, err := g.Erasure.Release(context.Background(), gateway.DefaultTenant, id); err != nil {
+		t.Error(err)
+	}
+}
+
+// What was found of suspected mentions is kept when the erasure is held and released
+// between the look and its being noted: the person's key is gone afterwards, and
+// nobody can look again.
+func TestAHoldLosesNoSuspectedMention(t *testing.T) {
+	t.Parallel()
+	g, then := atStep(t, openGateway, gateway.Config{}, "erasure.after.mentions")
+	mentionsStart(t, g)
+	id := erase(t, g, "ada").ID
+	f := func() { hold(t, g, id); release(t, g, id) }
+	then.Store(&f)
+	e := ended(t, g, id)
+	if e.State != erasure.Completed || e.Gathered.Suspected != 3 || len(waiting(t, g, id)) != 3 {
+		t.Errorf("%v, %d suspected, waiting %+v", e.State, e.Gathered.Suspected, waiting(t, g, id))
+	}
+}
+
+// One that is held while the step runs that deletes nothing can be taken back.
+func TestAHoldBeforeAnythingIsDeletedCanBeTakenBack(t *testing.T) {
+	t.Parallel()
+	g, then := atStep(t, openGateway, gateway.Config{}, "erasure.after.resolve")
+	say(t, g, consent.Granted, []string{"ada"}, rag, emb)
+	makeCollection(t, g, "c", retrieval.Spec{})
+	store(t, g, "c", owned(t, "one", "ada"))
+	id := erase(t, g, "ada").ID
+	f := func() { hold(t, g, id) }
+	then.Store(&f)
+	if e := carry(t, g, id); e.State != erasure.Held || g.LiveDocuments(t) != 1 {
+		t.Fatalf("%v, %d documents", e.State, g.LiveDocuments(t))
+	}
+	if e, err := g.Erasure.Cancel(t.Context(), gateway.DefaultTenant, id); err != nil || e.State != erasure.Cancelled {
+		t.Errorf("taken back: %v, %v", e.State, err)
+	}
+	if n := len(find(t, g, "c", "server")); n != 1 {
+		t.Errorf("%d hits", n)
+	}
+}
+
+// A hold on a document that comes when another erasure of it has passed its first
+// look, and has not deleted it yet, keeps it.
+func TestAHoldThatComesLateKeepsItsDocument(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, open opener) {
+		clock := newClock()
+		g, then := atStep(t, open, gateway.Config{Now: clock.Now}, "erasure.after.joint")
+		say(t, g, consent.Granted, []string{"ada"}, rag, emb)
+		makeCollection(t, g, "c", retrieval.Spec{})
+		store(t, g, "c", owned(t, "kept", "ada"))
+		held, id := eraseDocument(t, g, "c", "kept"), erase(t, g, "ada").ID
+		f := func() { hold(t, g, held) }
+		then.Store(&f)
+		if e := carry(t, g, id); g.LiveDocuments(t) != 1 || !states(e)["waiting_for_hold"] {
+			t.Fatalf("%v, %v, %d documents", e.State, states(e), g.LiveDocuments(t))
+		}
+		release(t, g, held)
+		clock.move(1)
+		for _, one := range []string{id, held} {
+			if e := ended(t, g, one); e.State != erasure.Completed {
+				t.Errorf("%v", e.State)
+			}
+		}
+		if n := g.LiveDocuments(t); n != 0 {
+			t.Errorf("%d documents", n)
+		}
+	})
+}
+
+// A step that somebody else ran as well, whose lease was lost, is counted once, and
+// what the other wrote is not written over.
+func TestAStepThatWasOvertakenIsCountedOnce(t *testing.T) {
+	t.Parallel()
+	g, then := atStep(t, openGateway, gateway.Config{}, "erasure.after.documents")
+	say(t, g, consent.Granted, []string{"ada"}, rag, emb)
+	makeCollection(t, g, "c", retrieval.Spec{})
+	store(t, g, "c", owned(t, "one", "ada"), owned(t, "two", "ada"), owned(t, "three", "ada"))
+	id := erase(t, g, "ada").ID
+	f := func() { // another runs the step, which finds nothing, and then stops
+		ctx, cancel := context.WithCancel(t.Context())
+		deps := g.Erasure.Deps
+		deps.Step = func(name string) {
+			if name == "erasure.before.mentions" {
+				cancel()
+			}
+		}
+		if _, err := erasure.NewService(deps).Carry(ctx, gateway.DefaultTenant, id); !errors.Is(err, context.Canceled) && err != nil {
+			t.Log(err)
+		}
+	}
+	then.Store(&f)
+	e := ended(t, g, id)
+	wantPurged(t, e)
+	for _, r := range e.Targets {
+		if r.Name == "catalogue" && r.Deleted != 3 {
+			t.Errorf("%d counted, want 3", r.Deleted)
+		}
+	}
+}
+
+// A document under the id of one whose erasure is open is not what that is about:
+// who asks for its erasure is not told that it is under way, and it is unreachable
+// when the answer is there. Who then asks once more, asks for the same.
+func TestAnIDThatIsUsedAgainIsErasedAgain(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, open opener) {
+		g := open(t, gateway.Config{ErasuresByHand: true})
+		say(t, g, consent.Granted, []string{"ada"}, rag, emb)
+		makeCollection(t, g, "c", retrieval.Spec{})
+		store(t, g, "c", owned(t, "one", "ada"), owned(t, "two", "ada"))
+		first := eraseDocument(t, g, "c", "one")
+		if again := eraseDocument(t, g, "c", "one"); again != first {
+			t.Errorf("the same while it is open: %s, want %s", again, first)
+		}
+		store(t, g, "c", owned(t, "one", "ada"))
+		if n := len(find(t, g, "c", "server")); n != 2 {
+			t.Fatalf("%d hits before", n)
+		}
+		second := eraseDocument(t, g, "c", "one")
+		if n := len(find(t, g, "c", "server")); n != 1 || second == first {
+			t.Errorf("%d hits after the second request, %s after %s", n, second, first)
+		}
+		if third := eraseDocument(t, g, "c", "one"); third != second {
+			t.Errorf("the third request: %s, want %s", third, second)
+		}
+		for _, id := range []string{first, second} {
+			if e := ended(t, g, id); e.State != erasure.Completed {
+				t.Errorf("%s: %v", id, e.State)
+			}
+		}
+		if n := g.LiveDocuments(t); n != 1 {
+			t.Errorf("%d documents", n)
+		}
+	})
+}
