@@ -97,13 +97,17 @@ const (
 
 // Review decides about a suspected mention, which is then forgotten. A crash
 // between what is done and that leaves it to be decided again; what was being
-// redacted, the next start goes on with (resume).
+// redacted, the next sweep goes on with (Resume).
 func (s *Service) Review(ctx context.Context, t consent.TenantID, id string, n int, a Action, by string) error {
-	if begun, err := s.redacting(ctx, t, id, n); begun || err != nil {
-		if err == nil {
-			err = s.redact(ctx, t, id, n, by)
-		}
+	begun, err := s.redacting(ctx, t, id, n)
+	if begun && a != ActRedact {
+		err = s.letBe(ctx, t, id, n, by)
+	}
+	switch {
+	case err != nil:
 		return err
+	case begun && a == ActRedact:
+		return s.redact(ctx, t, id, n, by)
 	}
 	m, err := s.Mentioned(ctx, t, id, n)
 	if err != nil {

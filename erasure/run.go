@@ -24,7 +24,6 @@ func (s *Service) Run(ctx context.Context) error {
 	tick := time.NewTicker(roundEvery)
 	defer tick.Stop()
 	var swept time.Time
-	resumed := map[consent.TenantID]bool{}
 	for {
 		now := time.Now()
 		sweep := now.Sub(swept) >= sweepEvery
@@ -34,9 +33,6 @@ func (s *Service) Run(ctx context.Context) error {
 		for _, t := range s.served() {
 			if ctx.Err() != nil {
 				return nil
-			}
-			if !resumed[t] {
-				s.guard(func() { resumed[t] = s.Resume(ctx, t) == nil })
 			}
 			if sweep {
 				s.guard(func() { s.Sweep(ctx, t) })

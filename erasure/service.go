@@ -72,6 +72,7 @@ type Service struct {
 	tenants []consent.TenantID
 	working map[string]bool // erasures in progress in this process
 	alerted map[string]int
+	halfway map[consent.TenantID]bool // has, or may have, redactions that have not ended (redact.go)
 
 	counting sync.Mutex
 	counts   map[consent.TenantID]*count // of people's erasures within a day
@@ -96,7 +97,7 @@ func NewService(d Deps) *Service {
 	}
 	s := &Service{
 		Deps: d, wake: make(chan struct{}, 1), working: map[string]bool{},
-		alerted: map[string]int{}, counts: map[consent.TenantID]*count{},
+		alerted: map[string]int{}, halfway: map[consent.TenantID]bool{}, counts: map[consent.TenantID]*count{},
 	}
 	rand.Read(s.self[:])
 	return s
@@ -106,6 +107,7 @@ func NewService(d Deps) *Service {
 func (s *Service) Serve(t consent.TenantID) {
 	s.mu.Lock()
 	s.tenants = append(s.tenants, t)
+	s.halfway[t] = true // until it was looked
 	s.mu.Unlock()
 	s.poke()
 }

@@ -2,13 +2,19 @@ package gateway_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/erasure"
 	"github.com/assent-gateway/assent/internal/gateway"
 	"github.com/assent-gateway/assent/retrieval"
+	"github.com/assent-gateway/assent/training"
 )
 
 func hold(t *testing.T, g *gateway.Gateway, id string) {
@@ -156,4 +162,132 @@ func TestAnIDThatIsUsedAgainIsErasedAgain(t *testing.T) {
 			t.Errorf("%d documents", n)
 		}
 	})
+}
+
+// stubborn is a reviewer that cannot redact what it says, as where an embedder does not
+// answer.
+type stubborn struct {
+	erasure.Reviewer
+	cannot func(what []byte) bool
+}
+
+func (r stubborn) Redact(ctx context.Context, t consent.TenantID, what []byte) error {
+	if r.cannot(what) {
+		return erasure.ErrUnavailable
+	}
+	return r.Reviewer.Redact(ctx, t, what)
+}
+
+// A redaction that failed before it wrote anything leaves every decision open, and
+// what is decided then is what is done.
+func TestAfterAFailedRedactionSomethingElseCanBeDecided(t *testing.T) {
+	t.Parallel()
+	g := openGateway(t, gateway.Config{ErasuresByHand: true})
+	mentionsStart(t, g)
+	ctx, tenant := t.Context(), gateway.DefaultTenant
+	id := ended(t, g, erase(t, g, "ada").ID).ID
+	list := waiting(t, g, id)
+	deps := g.Erasure.Deps
+	deps.Reviewer = stubborn{deps.Reviewer, func([]byte) bool { return true }}
+	fails := erasure.NewService(deps)
+	for _, doc := range []string{"a", "c", "d"} {
+		if err := fails.Review(ctx, tenant, id, list[doc].N, erasure.ActRedact, "test"); !errors.Is(err, erasure.ErrUnavailable) {
+			t.Fatal(err)
+		}
+	}
+	for doc, a := range map[string]erasure.Action{"a": erasure.ActRemove, "c": erasure.ActIgnore, "d": erasure.ActRedact} {
+		if err := g.Erasure.Review(ctx, tenant, id, list[doc].N, a, "test"); err != nil {
+			t.Errorf("%s: %v", a, err)
+		}
+	}
+	if left := waiting(t, g, id); len(left) != 0 {
+		t.Errorf("still waiting: %+v", left)
+	}
+	var docs []string
+	for _, h := range find(t, g, "c", "server") {
+		if docs = append(docs, h.DocumentID); h.DocumentID == "c" && h.Title != "To ada@example.org" {
+			t.Errorf("what may stay was redacted: %q", h.Title)
+		}
+	}
+	if slices.Contains(docs, "a") || !slices.Contains(docs, "c") || !slices.Contains(docs, "d") {
+		t.Errorf("found %q", docs)
+	}
+}
+
+// What fails in the middle of a redaction, as when its client goes, does not wait for a
+// start: the next sweep goes on with it, whatever becomes of others.
+func TestASweepGoesOnWithRedactions(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	g, then := atStep(t, openGateway, gateway.Config{}, "redact.written")
+	mentionsStart(t, g)
+	tenant := gateway.DefaultTenant
+	id := ended(t, g, erase(t, g, "ada").ID).ID
+	g.Erasure.Sweep(t.Context(), tenant) // the first
+	list := waiting(t, g, id)
+	deps := g.Erasure.Deps
+	first := true
+	deps.Reviewer = stubborn{deps.Reviewer, func([]byte) bool { return first }}
+	svc := erasure.NewService(deps)
+	if err := svc.Review(t.Context(), tenant, id, list["a"].N, erasure.ActRedact, "test"); err == nil {
+		t.Fatal("redacted")
+	}
+	first = false
+	f := func() { cancel() }
+	then.Store(&f)
+	if err := svc.Review(ctx, tenant, id, list["d"].N, erasure.ActRedact, "test"); err == nil {
+		t.Fatal("ended")
+	}
+	deps.Reviewer = stubborn{g.Erasure.Deps.Reviewer, func([]byte) bool { f := first; first = false; return f }}
+	svc.Reviewer, first = deps.Reviewer, true
+	svc.Sweep(t.Context(), tenant)
+	all := func() (docs int) {
+		es, err := g.Erasure.List(t.Context(), tenant, erasure.Page{Limit: 9})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(es) - 1
+	}
+	if n := all(); n != 1 {
+		t.Errorf("%d erasures of old versions after a sweep in which one redaction failed, want the other's", n)
+	}
+	svc.Sweep(t.Context(), tenant)
+	if n := all(); n != 2 || len(waiting(t, g, id)) != 1 {
+		t.Errorf("%d erasures after the next, waiting %+v", n, waiting(t, g, id))
+	}
+}
+
+// A failed manifest whose record does not open keeps nobody's erasure from its end:
+// nobody can say what it holds, so it goes.
+func TestAFailedManifestThatDoesNotOpenIsErased(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	var full atomic.Bool
+	g := openGateway(t, gateway.Config{DataDir: dir, ErasuresByHand: true, Training: gateway.TrainingConfig{Workers: 1, FileFault: func(op string) error {
+		if full.Load() && op == "file.write" {
+			return syscall.ENOSPC
+		}
+		return nil
+	}}, Step: func(step string) {
+		if step == "merged" {
+			full.Store(true)
+		}
+	}})
+	makeCollection(t, g, "a", retrieval.Spec{})
+	say(t, g, consent.Granted, []string{"ada", "bob"}, rag, emb, trn)
+	put(t, g, caller, "a", retrieval.Document{ID: "ada's", Owners: people(t, "ada")}, retrieval.Document{ID: "bob's", Owners: people(t, "bob")})
+	m, err := g.Training.Create(t.Context(), trainer, training.NewID(), linkable(), nil)
+	must(t, err)
+	m = awaitFailed(t, g, m.ID)
+	full.Store(false)
+	db, err := sql.Open("sqlite", filepath.Join(dir, "assent.db"))
+	must(t, err)
+	defer db.Close()
+	if _, err := db.Exec(`UPDATE manifests SET sealed = x'00' WHERE id = ?`, m.ID); err != nil {
+		t.Fatal(err)
+	}
+	wantPurged(t, ended(t, g, erase(t, g, "ada").ID))
+	if !g.FileKeyOf(t.Context(), m.ID).IsZero() {
+		t.Error("its key is named")
+	}
 }
