@@ -202,11 +202,11 @@ func (s *Service) request(ctx context.Context, t consent.TenantID, r Request) (E
 		return Erasure{}, &InputError{"scope", "is not one of subject, document, source and collection"}
 	}
 	if r.Scope != ScopeSubject {
-		e, open, after, err := s.sameDocuments(ctx, k, t, r.Scope, &j.Removal)
+		e, open, round, err := s.sameDocuments(ctx, k, t, r.Scope, &j.Removal)
 		if open || err != nil {
 			return e, err
 		}
-		r.after = after
+		r.round = round
 	}
 	return s.suppress(ctx, k, t, r, j, within)
 }
@@ -254,7 +254,7 @@ func (s *Service) suppress(ctx context.Context, k Keys, t consent.TenantID, r Re
 				Created: at.At, Due: at.At + consent.Time(within), Key: ref, ArchiveUntil: at.At + consent.Time(archiveFor),
 				Archive: seal.Seal(k.Archive, archive, jobAAD(t, id, "archive")),
 			}
-			row.Name = removalName(k, j.Scope, &j.Removal, r.after)
+			row.Name = removalName(k, j.Scope, &j.Removal, r.round)
 			if at.Mark != 0 {
 				row.Name = personName(k, at.Mark, at.Round)
 			}
@@ -306,16 +306,16 @@ func personName(k Keys, mark consent.SubjectNum, round int) [32]byte {
 	return seal.MAC(k.Name, "assent erasure of a person", b)
 }
 
-// removalName is of documents, and of the open erasure of the same that does not
-// reach those which came after it.
-func removalName(k Keys, s Scope, r *consent.Removal, after consent.Position) [32]byte {
+// removalName is of documents, and of a round: of those that came while an erasure of
+// the same was open.
+func removalName(k Keys, s Scope, r *consent.Removal, round int) [32]byte {
 	b := binary.BigEndian.AppendUint64(nil, uint64(r.Collection))
 	b = append(append(b, r.Lookup[:]...), r.Source[:]...)
 	for _, num := range r.Versions {
 		b = binary.BigEndian.AppendUint64(b, uint64(num))
 	}
-	if after > 0 {
-		b = binary.BigEndian.AppendUint64(append(b, "after"...), uint64(after))
+	if round > 0 {
+		b = binary.BigEndian.AppendUint64(append(b, "round"...), uint64(round))
 	}
 	return seal.MAC(k.Name, "assent erasure of documents", []byte(s), b)
 }

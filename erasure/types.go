@@ -118,10 +118,10 @@ type Request struct {
 	// Once is of the event that asks, if one does: it is applied once.
 	Once consent.Once
 
-	withdrawal Withdrawal       // of ScopeWithdrawal
-	was        consent.Removal  // a version that was redacted, of ScopeDocument
-	looked     standing         // of ScopeSubject, when an open one was looked for
-	after      consent.Position // of other scopes: of an open one of the same, whose documents came before
+	withdrawal Withdrawal      // of ScopeWithdrawal
+	was        consent.Removal // a version that was redacted, of ScopeDocument
+	looked     standing        // of ScopeSubject, when an open one was looked for
+	round      int             // of other scopes: of the erasures of the same that are open
 }
 
 // Documents names documents as a client does.

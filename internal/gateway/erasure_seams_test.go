@@ -157,6 +157,9 @@ func TestAnIDThatIsUsedAgainIsErasedAgain(t *testing.T) {
 			if e := ended(t, g, id); e.State != erasure.Completed {
 				t.Errorf("%s: %v", id, e.State)
 			}
+			if again := eraseDocument(t, g, "c", "one"); id == first && again != second || id == second && again == second {
+				t.Errorf("asked when %s has ended: %s", id, again)
+			}
 		}
 		if n := g.LiveDocuments(t); n != 1 {
 			t.Errorf("%d documents", n)
@@ -290,4 +293,28 @@ func TestAFailedManifestThatDoesNotOpenIsErased(t *testing.T) {
 	if !g.FileKeyOf(t.Context(), m.ID).IsZero() {
 		t.Error("its key is named")
 	}
+}
+
+// What is to be kept of a document for its other people is kept also where somebody
+// held it when that was to be done: it is done afterwards.
+func TestWhatIsHeldIsKeptForOthersAfterwards(t *testing.T) {
+	t.Parallel()
+	clock := newClock()
+	g, then := atStep(t, openGateway, gateway.Config{Now: clock.Now}, "erasure.after.resolve")
+	jointStart(t, g)
+	held, id := eraseDocument(t, g, "kept", "named"), erase(t, g, "ada").ID
+	f := func() { hold(t, g, held) }
+	then.Store(&f)
+	e := carry(t, g, id)
+	if !states(e)["waiting_for_hold"] {
+		t.Fatalf("%v, %v", e.State, states(e))
+	}
+	if _, err := g.Erasure.Cancel(t.Context(), gateway.DefaultTenant, held); err != nil {
+		t.Fatal(err)
+	}
+	clock.move(1)
+	if e := ended(t, g, id); e.State != erasure.Completed {
+		t.Errorf("%v", e.State)
+	}
+	wantWithoutAda(t, g)
 }
