@@ -132,9 +132,9 @@ func (s *Service) letBe(ctx context.Context, t consent.TenantID, id string, n in
 	return cmp.Or(s.redact(ctx, t, id, n, by), ErrNotFound)
 }
 
-// goOn is Resume, where there is, or may be, something to go on with: at the first
-// sweep after a start, and after a redaction that failed.
-func (s *Service) goOn(ctx context.Context, t consent.TenantID) {
+// GoOn is Resume, where there is, or may be, something to go on with: at the first
+// sweep after a start, and after a redaction that failed. Run calls it.
+func (s *Service) GoOn(ctx context.Context, t consent.TenantID) {
 	s.mu.Lock()
 	some := s.halfway[t]
 	s.halfway[t] = false

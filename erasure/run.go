@@ -35,6 +35,7 @@ func (s *Service) Run(ctx context.Context) error {
 				return nil
 			}
 			if sweep {
+				s.guard(func() { s.GoOn(ctx, t) })
 				s.guard(func() { s.Sweep(ctx, t) })
 			}
 			s.guard(func() { s.round(ctx, t) })

@@ -8,7 +8,7 @@ import (
 	"github.com/assent-gateway/assent/internal/seal"
 )
 
-// Sweep starts what nobody asks for, goes on with redactions that ended half-way, and takes away what came back: documents
+// Sweep starts what nobody asks for, and takes away what came back: documents
 // past their retention, and of erased people what a restored database or a
 // broken store still has. Evidence past its time goes, too.
 func (s *Service) Sweep(ctx context.Context, t consent.TenantID) {
@@ -16,7 +16,6 @@ func (s *Service) Sweep(ctx context.Context, t consent.TenantID) {
 	if err != nil {
 		return // closed: nothing is changed
 	}
-	s.goOn(ctx, t)
 	if expired, err := s.Corpus.Expired(ctx, t, head.Now); err != nil {
 		s.Log.Warn("documents past their retention cannot be looked for", "error", err)
 	} else if expired {

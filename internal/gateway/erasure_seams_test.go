@@ -227,7 +227,7 @@ func TestASweepGoesOnWithRedactions(t *testing.T) {
 	mentionsStart(t, g)
 	tenant := gateway.DefaultTenant
 	id := ended(t, g, erase(t, g, "ada").ID).ID
-	g.Erasure.Sweep(t.Context(), tenant) // the first
+	g.Erasure.GoOn(t.Context(), tenant) // at the first sweep
 	list := waiting(t, g, id)
 	deps := g.Erasure.Deps
 	first := true
@@ -244,7 +244,7 @@ func TestASweepGoesOnWithRedactions(t *testing.T) {
 	}
 	deps.Reviewer = stubborn{g.Erasure.Deps.Reviewer, func([]byte) bool { f := first; first = false; return f }}
 	svc.Reviewer, first = deps.Reviewer, true
-	svc.Sweep(t.Context(), tenant)
+	svc.GoOn(t.Context(), tenant)
 	all := func() (docs int) {
 		es, err := g.Erasure.List(t.Context(), tenant, erasure.Page{Limit: 9})
 		if err != nil {
@@ -255,7 +255,7 @@ func TestASweepGoesOnWithRedactions(t *testing.T) {
 	if n := all(); n != 1 {
 		t.Errorf("%d erasures of old versions after a sweep in which one redaction failed, want the other's", n)
 	}
-	svc.Sweep(t.Context(), tenant)
+	svc.GoOn(t.Context(), tenant)
 	if n := all(); n != 2 || len(waiting(t, g, id)) != 1 {
 		t.Errorf("%d erasures after the next, waiting %+v", n, waiting(t, g, id))
 	}
