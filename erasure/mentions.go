@@ -97,13 +97,17 @@ const (
 
 // Review decides about a suspected mention, which is then forgotten. A crash
 // between what is done and that leaves it to be decided again; what was being
-// redacted, the next start goes on with (resume).
+// redacted, the next sweep goes on with (Resume).
 func (s *Service) Review(ctx context.Context, t consent.TenantID, id string, n int, a Action, by string) error {
-	if begun, err := s.redacting(ctx, t, id, n); begun || err != nil {
-		if err == nil {
-			err = s.redact(ctx, t, id, n, by)
-		}
+	begun, err := s.redacting(ctx, t, id, n)
+	if begun && a != ActRedact {
+		err = s.letBe(ctx, t, id, n, by)
+	}
+	switch {
+	case err != nil:
 		return err
+	case begun && a == ActRedact:
+		return s.redact(ctx, t, id, n, by)
 	}
 	m, err := s.Mentioned(ctx, t, id, n)
 	if err != nil {
@@ -138,20 +142,22 @@ func (j *job) forget(n int) {
 	j.Suspects = left
 }
 
-// look looks for suspected mentions, as a step asks. A repeat after the person's
-// key is gone finds nothing, and what was found before stays.
-func (w *work) look(ctx context.Context) error {
+// look looks for suspected mentions, as a step asks, and returns what notes them in
+// the job, whoever changed that meanwhile. A repeat after the person's key is gone
+// finds nothing, and what was found before stays.
+func (w *work) look(ctx context.Context) (note func(*job), err error) {
 	order, err := w.order(ctx, w.j, w.t, &w.row)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	found, total, err := w.Reviewer.Suspected(ctx, order, maxSuspects)
-	if err != nil || total == 0 {
-		return err
-	}
-	w.j.Suspects, w.j.Gathered.Suspected = nil, total
-	for i, what := range found {
-		w.j.Suspects = append(w.j.Suspects, suspect{N: i + 1, What: what})
-	}
-	return nil
+	return func(j *job) {
+		if total == 0 {
+			return
+		}
+		j.Suspects, j.Gathered.Suspected = nil, total
+		for i, what := range found {
+			j.Suspects = append(j.Suspects, suspect{N: i + 1, What: what})
+		}
+	}, err
 }

@@ -49,6 +49,9 @@ type Corpus interface {
 	// Resolve says what a request for documents is about. What is not there
 	// resolves to something that covers nothing: nobody hears the difference.
 	Resolve(ctx context.Context, t consent.TenantID, s Scope, d Documents) (consent.Removal, error)
+	// Since reports whether there are documents that a removal is about, but for one
+	// that was entered at a position: they were decided later.
+	Since(ctx context.Context, t consent.TenantID, r consent.Removal, at consent.Position) (bool, error)
 	// Expired reports whether any document is past its retention.
 	Expired(ctx context.Context, t consent.TenantID, now consent.Time) (bool, error)
 	// Withdrawn says which documents are to go, whole or in part, because what

@@ -1,6 +1,7 @@
 package erasure
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -19,7 +20,14 @@ const whyRedacted = "a person who was erased was named in it, and the name was t
 //	the text is redacted     the same: what is redacted already is no error then
 //	the erasure is entered   an open erasure; resume meets it, or asks for one that finds nothing
 //	the mention is forgotten nothing
-func (s *Service) redact(ctx context.Context, t consent.TenantID, id string, n int, by string) error {
+//
+// So does a failure, after which the next sweep goes on.
+func (s *Service) redact(ctx context.Context, t consent.TenantID, id string, n int, by string) (err error) {
+	defer func() {
+		if err != nil && !errors.Is(err, ErrState) && !errors.Is(err, ErrNotFound) {
+			s.notEnded(t)
+		}
+	}()
 	m, found, err := s.suspectOf(ctx, t, id, n)
 	if err != nil {
 		return err
@@ -106,36 +114,59 @@ func (s *Service) redacting(ctx context.Context, t consent.TenantID, id string, 
 	return found && m.Redacting, err
 }
 
-// Resume goes on with redactions that a crash left half done. It opens every job
-// of the tenant: Run does it once, when it first sweeps it.
-func (s *Service) Resume(ctx context.Context, t consent.TenantID) error {
-	k, err := s.keys(t)
+// letBe ends a redaction that was begun, since something else is decided. One that has
+// written nothing, as where the text could not be embedded, leaves the mention as it
+// was; of any other the mention is not there any more: ErrNotFound.
+func (s *Service) letBe(ctx context.Context, t consent.TenantID, id string, n int, by string) error {
+	m, _, err := s.suspectOf(ctx, t, id, n)
 	if err != nil {
 		return err
 	}
-	const page = 1000
-	for p := (Page{Limit: page}); ; {
-		rows, err := s.Store.Erasures(ctx, t, p)
-		if err != nil {
-			return err
-		}
-		for i := range rows {
-			j, err := openJob(k, t, &rows[i])
-			if err != nil {
-				return err
-			}
-			for _, m := range j.Suspects {
-				if !m.Redacting {
-					continue
-				}
-				if err := s.redact(ctx, t, rows[i].ID, m.N, j.By); err != nil && !errors.Is(err, ErrState) && !errors.Is(err, ErrNotFound) {
-					return err
-				}
-			}
-		}
-		if len(rows) < page {
-			return nil
-		}
-		p.After = Cursor{rows[page-1].Created, rows[page-1].ID}
+	_, there, err := s.Reviewer.Where(ctx, t, m.What)
+	if err != nil {
+		return err
 	}
+	if there {
+		return s.mark(ctx, t, id, func(j *job) { j.redacting(n, false) })
+	}
+	return cmp.Or(s.redact(ctx, t, id, n, by), ErrNotFound)
+}
+
+// GoOn is Resume, where there is, or may be, something to go on with: at the first
+// sweep after a start, and after a redaction that failed. Run calls it.
+func (s *Service) GoOn(ctx context.Context, t consent.TenantID) {
+	s.mu.Lock()
+	some := s.halfway[t]
+	s.halfway[t] = false
+	s.mu.Unlock()
+	if !some {
+		return
+	}
+	if err := s.Resume(ctx, t); err != nil {
+		s.notEnded(t)
+		s.Log.Warn("redactions of suspected mentions go on later", "error", err)
+	}
+}
+
+func (s *Service) notEnded(t consent.TenantID) {
+	s.mu.Lock()
+	s.halfway[t] = true
+	s.mu.Unlock()
+}
+
+// Resume goes on with redactions that a crash or a failure left half done, with all
+// of them whatever becomes of one. It opens every job of the tenant.
+func (s *Service) Resume(ctx context.Context, t consent.TenantID) error {
+	var failed error
+	err := s.eachJob(ctx, t, func(row *consent.ErasureRow, j *job) {
+		for _, m := range j.Suspects {
+			if !m.Redacting {
+				continue
+			}
+			if err := s.redact(ctx, t, row.ID, m.N, j.By); err != nil && !errors.Is(err, ErrState) && !errors.Is(err, ErrNotFound) {
+				failed = cmp.Or(failed, err)
+			}
+		}
+	})
+	return cmp.Or(err, failed)
 }

@@ -24,7 +24,6 @@ func (s *Service) Run(ctx context.Context) error {
 	tick := time.NewTicker(roundEvery)
 	defer tick.Stop()
 	var swept time.Time
-	resumed := map[consent.TenantID]bool{}
 	for {
 		now := time.Now()
 		sweep := now.Sub(swept) >= sweepEvery
@@ -35,10 +34,8 @@ func (s *Service) Run(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return nil
 			}
-			if sweep && !resumed[t] {
-				s.guard(func() { resumed[t] = s.Resume(ctx, t) == nil })
-			}
 			if sweep {
+				s.guard(func() { s.GoOn(ctx, t) })
 				s.guard(func() { s.Sweep(ctx, t) })
 			}
 			s.guard(func() { s.round(ctx, t) })
@@ -267,18 +264,19 @@ type work struct {
 	now consent.Time
 }
 
-// save stores the job as the next version of its row.
-func (w *work) save(ctx context.Context) error {
-	if err := w.encode(); err != nil {
+// save stores the job as the next version of its row. When it fails, the row has the
+// version that it had: what is saved next is not taken for the next of a version
+// that nobody here has read.
+func (w *work) save(ctx context.Context) (err error) {
+	row := w.row
+	row.Version++
+	row.Open = State(row.State).open()
+	if row.Sealed, err = w.j.seal(w.k, w.t, row.ID); err != nil {
 		return err
 	}
-	return w.Store.ChangeErasure(ctx, w.t, w.row)
-}
-
-func (w *work) encode() (err error) {
-	w.row.Version++
-	w.row.Open = State(w.row.State).open()
-	w.row.Sealed, err = w.j.seal(w.k, w.t, w.row.ID)
+	if err = w.Store.ChangeErasure(ctx, w.t, row); err == nil {
+		w.row = row
+	}
 	return err
 }
 
@@ -346,8 +344,9 @@ func (w *work) step(ctx context.Context) error {
 	}
 	w.Deps.Step("erasure.before." + next.Name)
 	gone, err := w.run(ctx, next, order)
+	named := func(*job) {}
 	if err == nil && next.Looks {
-		err = w.look(ctx)
+		named, err = w.look(ctx)
 	}
 	if err != nil {
 		return w.count(ctx, gone, err)
@@ -355,9 +354,10 @@ func (w *work) step(ctx context.Context) error {
 	w.Deps.Step("erasure.after." + next.Name) // a crash here: the step is repeated and finds nothing
 	err = w.keep(ctx, func() {
 		w.j.Steps = append(w.j.Steps, next.Name)
-		if then := w.next(); then != nil && !then.Spares {
+		if then := w.next(); then != nil && !then.Spares && State(w.row.State) == Running { // else it may yet be taken back
 			w.j.Begun = true
 		}
+		named(w.j)
 		w.add(gone)
 		for i := range w.j.Targets {
 			r := &w.j.Targets[i]

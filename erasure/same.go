@@ -32,3 +32,42 @@ func (s *Service) same(ctx context.Context, k Keys, t consent.TenantID, who cons
 func (at standing) moved(now consent.Suppressed) bool {
 	return now.Mark != 0 && !now.Behind && now.Key.IsZero() && at != standing{now.Mark, now.Round}
 }
+
+// documentRounds is how many erasures of the same documents can be open and met by
+// who asks again.
+const documentRounds = 4
+
+// sameDocuments returns the open erasure that a request for documents asks for again,
+// or the round by which a new one is to be named. One that is open does not reach
+// what came after it, as under an id that is used again or from a source that goes on:
+// where there is any, the request is not for the same.
+func (s *Service) sameDocuments(ctx context.Context, k Keys, t consent.TenantID, sc Scope, r *consent.Removal) (newest Erasure, open bool, round int, err error) {
+	rounds := documentRounds
+	if r.Expired || len(r.Versions) > 0 { // nothing comes after
+		rounds = 1
+	}
+	free := -1
+	for n := range rounds {
+		e, there, err := s.open(ctx, k, t, removalName(k, sc, r, n))
+		if err != nil {
+			return e, false, 0, err
+		}
+		if !there && free < 0 {
+			free = n
+		}
+		if there && e.Position > newest.Position {
+			newest, open = e, true
+		}
+	}
+	if open && rounds > 1 {
+		later, err := s.Corpus.Since(ctx, t, *r, newest.Position)
+		if err != nil {
+			return newest, false, 0, err
+		}
+		open = !later
+	}
+	if free < 0 {
+		free = documentRounds + int(newest.Position) // which nothing else is named by
+	}
+	return newest, open, free, nil
+}

@@ -72,6 +72,7 @@ type Service struct {
 	tenants []consent.TenantID
 	working map[string]bool // erasures in progress in this process
 	alerted map[string]int
+	halfway map[consent.TenantID]bool // has, or may have, redactions that have not ended (redact.go)
 
 	counting sync.Mutex
 	counts   map[consent.TenantID]*count // of people's erasures within a day
@@ -96,7 +97,7 @@ func NewService(d Deps) *Service {
 	}
 	s := &Service{
 		Deps: d, wake: make(chan struct{}, 1), working: map[string]bool{},
-		alerted: map[string]int{}, counts: map[consent.TenantID]*count{},
+		alerted: map[string]int{}, halfway: map[consent.TenantID]bool{}, counts: map[consent.TenantID]*count{},
 	}
 	rand.Read(s.self[:])
 	return s
@@ -106,6 +107,7 @@ func NewService(d Deps) *Service {
 func (s *Service) Serve(t consent.TenantID) {
 	s.mu.Lock()
 	s.tenants = append(s.tenants, t)
+	s.halfway[t] = true // until it was looked
 	s.mu.Unlock()
 	s.poke()
 }
@@ -200,9 +202,11 @@ func (s *Service) request(ctx context.Context, t consent.TenantID, r Request) (E
 		return Erasure{}, &InputError{"scope", "is not one of subject, document, source and collection"}
 	}
 	if r.Scope != ScopeSubject {
-		if e, open, err := s.open(ctx, k, t, removalName(k, r.Scope, &j.Removal)); open || err != nil {
+		e, open, round, err := s.sameDocuments(ctx, k, t, r.Scope, &j.Removal)
+		if open || err != nil {
 			return e, err
 		}
+		r.round = round
 	}
 	return s.suppress(ctx, k, t, r, j, within)
 }
@@ -250,7 +254,7 @@ func (s *Service) suppress(ctx context.Context, k Keys, t consent.TenantID, r Re
 				Created: at.At, Due: at.At + consent.Time(within), Key: ref, ArchiveUntil: at.At + consent.Time(archiveFor),
 				Archive: seal.Seal(k.Archive, archive, jobAAD(t, id, "archive")),
 			}
-			row.Name = removalName(k, j.Scope, &j.Removal)
+			row.Name = removalName(k, j.Scope, &j.Removal, r.round)
 			if at.Mark != 0 {
 				row.Name = personName(k, at.Mark, at.Round)
 			}
@@ -302,11 +306,16 @@ func personName(k Keys, mark consent.SubjectNum, round int) [32]byte {
 	return seal.MAC(k.Name, "assent erasure of a person", b)
 }
 
-func removalName(k Keys, s Scope, r *consent.Removal) [32]byte {
+// removalName is of documents, and of a round: of those that came while an erasure of
+// the same was open.
+func removalName(k Keys, s Scope, r *consent.Removal, round int) [32]byte {
 	b := binary.BigEndian.AppendUint64(nil, uint64(r.Collection))
 	b = append(append(b, r.Lookup[:]...), r.Source[:]...)
 	for _, num := range r.Versions {
 		b = binary.BigEndian.AppendUint64(b, uint64(num))
+	}
+	if round > 0 {
+		b = binary.BigEndian.AppendUint64(append(b, "round"...), uint64(round))
 	}
 	return seal.MAC(k.Name, "assent erasure of documents", []byte(s), b)
 }

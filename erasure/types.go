@@ -121,6 +121,7 @@ type Request struct {
 	withdrawal Withdrawal      // of ScopeWithdrawal
 	was        consent.Removal // a version that was redacted, of ScopeDocument
 	looked     standing        // of ScopeSubject, when an open one was looked for
+	round      int             // of other scopes: of the erasures of the same that are open
 }
 
 // Documents names documents as a client does.

@@ -25,6 +25,13 @@ func (s *Service) EraseFailed(ctx context.Context, t consent.TenantID, who conse
 			continue
 		}
 		b, err := s.open(t, row)
+		if errors.Is(err, ErrDamaged) { // nobody can go on with it, or say what is in it
+			if err := s.Erase(ctx, t, row.ID); err != nil {
+				return n, err
+			}
+			n++
+			continue
+		}
 		if err != nil {
 			return n, err
 		}

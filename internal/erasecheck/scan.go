@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -162,9 +163,23 @@ func (h *haystack) sight() sight { return sight{found: make([]bool, len(h.needle
 // A piece is a part of a file: what begins in it, and to the end of the file the
 // last one.
 type piece struct {
-	path string
+	file *shared
 	from int64
 	last bool
+}
+
+// A shared file is opened once for all of its pieces: one that is renamed while it is
+// read is read to its end, as one that is deleted is. Who is done with the last of
+// them closes it.
+type shared struct {
+	*os.File
+	left atomic.Int64
+}
+
+func (f *shared) done(pieces int64) {
+	if f.left.Add(-pieces) == 0 {
+		f.Close()
+	}
 }
 
 // scan reads every regular file below the roots, on all cores. A file that goes
@@ -187,7 +202,7 @@ func (h *haystack) scan(ctx context.Context, roots []string) (sight, error) {
 			seen[i] = h.sight()
 			buf := make([]byte, chunkSize+maxNeedle)
 			for p := range pieces {
-				if err := h.scanPiece(gctx, p, buf, &seen[i]); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				if err := h.scanPiece(gctx, p, buf, &seen[i]); err != nil {
 					return err
 				}
 			}
@@ -223,35 +238,36 @@ func cut(ctx context.Context, root string, pieces chan<- piece) error {
 		if !d.Type().IsRegular() {
 			return nil
 		}
-		info, err := d.Info()
+		f, err := os.Open(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		for from := int64(0); ; from += pieceSize {
-			p := piece{path, from, from+pieceSize >= info.Size()}
+		info, err := f.Stat()
+		if err != nil {
+			f.Close()
+			return err
+		}
+		file, n := &shared{File: f}, max(1, (info.Size()+pieceSize-1)/pieceSize)
+		file.left.Store(n)
+		for i := range n {
 			select {
-			case pieces <- p:
+			case pieces <- piece{file, i * pieceSize, i == n-1}:
 			case <-ctx.Done():
+				file.done(n - i)
 				return ctx.Err()
 			}
-			if p.last {
-				return nil
-			}
 		}
+		return nil
 	})
 }
 
 var errScan = errors.New("erasecheck: a file cannot be read")
 
 func (h *haystack) scanPiece(ctx context.Context, p piece, buf []byte, s *sight) error {
-	f, err := os.Open(p.path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
+	defer p.file.done(1)
 	if p.last {
 		s.files++
 	}
@@ -260,7 +276,7 @@ func (h *haystack) scanPiece(ctx context.Context, p piece, buf []byte, s *sight)
 			return err
 		}
 		// What begins in the last bytes begins in the next chunk, too.
-		n, err := f.ReadAt(buf, at)
+		n, err := p.file.ReadAt(buf, at)
 		end := errors.Is(err, io.EOF)
 		if err != nil && !end {
 			return err

@@ -85,6 +85,68 @@ func TestScanReadsAcrossItsChunks(t *testing.T) {
 	}
 }
 
+// A file that is renamed, and one that is deleted, while it is read, is read to its
+// end; so is what another writes to its end meanwhile.
+func TestScanReadsToTheEndWhatItBegan(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var needles []needle
+	add := func(at int, file []byte) {
+		data := make([]byte, maxNeedle)
+		rand.Read(data)
+		copy(file[at:], data)
+		needles = append(needles, needle{record, data})
+	}
+	for _, name := range []string{"deleted", "grown", "renamed"} { // as they are walked
+		file := make([]byte, 2*pieceSize+100)
+		add(7, file)
+		add(pieceSize-3, file)
+		add(len(file)-maxNeedle, file)
+		if err := os.WriteFile(filepath.Join(dir, name), file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	late := make([]byte, maxNeedle)
+	add(0, late)
+	h := newHaystack(needles)
+	s, buf, pieces, walked := h.sight(), make([]byte, chunkSize+maxNeedle), make(chan piece), make(chan error, 1)
+	go func() {
+		walked <- cut(t.Context(), dir, pieces)
+		close(pieces)
+	}()
+	n := 0
+	for p := range pieces {
+		if err := h.scanPiece(t.Context(), p, buf, &s); err != nil {
+			t.Error(err)
+		}
+		switch n++; n { // its first piece is read
+		case 1:
+			if err := os.Remove(filepath.Join(dir, "deleted")); err != nil {
+				t.Fatal(err)
+			}
+		case 4:
+			f, err := os.OpenFile(filepath.Join(dir, "grown"), os.O_APPEND|os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.Write(append(make([]byte, pieceSize), late...)); err != nil {
+				t.Fatal(err)
+			}
+			f.Close()
+		case 7:
+			if err := os.Rename(filepath.Join(dir, "renamed"), filepath.Join(dir, "a name before")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := <-walked; err != nil || n != 9 {
+		t.Errorf("%d pieces, %v", n, err)
+	}
+	if slices.Contains(s.found, false) {
+		t.Errorf("found %v", s.found)
+	}
+}
+
 // BenchmarkScan is a scan of 64 MB, a half of them zeros, for the needles of an
 // erasure of 1000 passages, and of 20 000.
 func BenchmarkScan(b *testing.B) {

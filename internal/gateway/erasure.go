@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -133,8 +134,8 @@ const (
 // heldAgain is how soon an erasure looks again whether documents are held.
 const heldAgain = consent.Time(time.Minute)
 
-// heldUp lets an erasure wait, before anything of it is deleted, while another one
-// holds any of its documents. What is past its retention is passed over instead.
+// heldUp lets an erasure wait, before anything of it is deleted and before any more
+// is, while another one holds any of its documents. What is past its retention is passed over instead.
 func (g *Gateway) heldUp(ctx context.Context, o erasure.Order) error {
 	if o.Removal.Expired {
 		return nil
@@ -258,7 +259,12 @@ func (g *Gateway) sweepArrivals(ctx context.Context, o erasure.Order) (map[strin
 	return map[string]uint64{erasecheck.Index: uint64(n)}, false, err
 }
 
+// eraseDocuments looks before every batch whether somebody holds what is left: a hold
+// may have come while others were deleted, or while an embedder was waited for.
 func (g *Gateway) eraseDocuments(ctx context.Context, o erasure.Order) (map[string]uint64, bool, error) {
+	if err := g.heldUp(ctx, o); err != nil {
+		return nil, false, err
+	}
 	e, more, err := g.Retrieval.Erase(ctx, o.Tenant, erasecheck.WhichOf(o))
 	return map[string]uint64{
 		erasecheck.Catalogue: uint64(e.Documents), erasecheck.Index: uint64(e.Passages), erasecheck.RecordKeys: uint64(e.Keys),
@@ -322,6 +328,26 @@ func (c namedCorpus) Expired(ctx context.Context, t consent.TenantID, now consen
 	}
 	rows, err := c.g.Retrieval.Selected(ctx, t, retrieval.Which{Before: head.Position + 1, ExpiredAt: now}, 1)
 	return len(rows) > 0, err
+}
+
+func (c namedCorpus) Since(ctx context.Context, t consent.TenantID, r consent.Removal, at consent.Position) (bool, error) {
+	const page = 1000
+	w := erasecheck.WhichOf(erasure.Order{Position: math.MaxInt64, Removal: r})
+	for {
+		rows, err := c.g.Retrieval.Selected(ctx, t, w, page)
+		if err != nil {
+			return false, err
+		}
+		for i := range rows {
+			if rows[i].DecidedAt >= at {
+				return true, nil
+			}
+			w.Pass(&rows[i])
+		}
+		if len(rows) < page {
+			return false, nil
+		}
+	}
 }
 
 func (c namedCorpus) Orphans(ctx context.Context, t consent.TenantID, num consent.SubjectNum, before consent.Position) (bool, error) {

@@ -96,7 +96,7 @@ func TestAHoldInTheMiddleOfAStepKeepsItsCount(t *testing.T) {
 			ctx, tenant := t.Context(), gateway.DefaultTenant
 			say(t, g, consent.Granted, []string{"ada"}, rag, emb)
 			makeCollection(t, g, "c", retrieval.Spec{})
-			const n = 600 // of which a step takes 500 at a time
+			const n = 1100 // of which a step takes 1000 at a time
 			var docs []retrieval.Document
 			for i := range n {
 				docs = append(docs, owned(t, fmt.Sprint("d", i), "ada"))

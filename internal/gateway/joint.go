@@ -20,9 +20,14 @@ func (g *Gateway) jointStep() erasure.Step {
 	return erasure.Step{Name: "joint", Targets: []string{erasecheck.Catalogue, erasecheck.Index, erasecheck.RecordKeys}, Run: g.keepJoint}
 }
 
+// keepJoint ends when nobody holds what it leaves: what is held is not written anew,
+// and would be removed by the next step, once it is released.
 func (g *Gateway) keepJoint(ctx context.Context, o erasure.Order) (map[string]uint64, bool, error) {
 	if o.Removal.Vectors {
 		e, err := g.Retrieval.Strip(ctx, o.Tenant, erasecheck.WhichOf(o))
+		if err == nil {
+			err = g.heldUp(ctx, o)
+		}
 		return erasedOf(e), false, err
 	}
 	if o.Subject == 0 {
@@ -43,6 +48,9 @@ func (g *Gateway) keepJoint(ctx context.Context, o erasure.Order) (map[string]ui
 	e, err := g.Retrieval.Redact(ctx, o.Tenant, retrieval.Redaction{
 		Which: erasecheck.WhichOf(o), Names: names, Late: head.Now > o.At+consent.Time(patience),
 	})
+	if err == nil {
+		err = g.heldUp(ctx, o)
+	}
 	return erasedOf(e), false, err
 }
 

@@ -1,0 +1,320 @@
+package gateway_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/erasure"
+	"github.com/assent-gateway/assent/internal/gateway"
+	"github.com/assent-gateway/assent/retrieval"
+	"github.com/assent-gateway/assent/training"
+)
+
+func hold(t *testing.T, g *gateway.Gateway, id string) {
+	t.Helper()
+	if _, err := g.Erasure.Hold(context.Background(), gateway.DefaultTenant, id, "a court asked"); err != nil {
+		t.Error(err)
+	}
+}
+
+func release(t *testing.T, g *gateway.Gateway, id string) {
+	t.Helper()
+	if _, err := g.Erasure.Release(context.Background(), gateway.DefaultTenant, id); err != nil {
+		t.Error(err)
+	}
+}
+
+// What was found of suspected mentions is kept when the erasure is held and released
+// between the look and its being noted: the person's key is gone afterwards, and
+// nobody can look again.
+func TestAHoldLosesNoSuspectedMention(t *testing.T) {
+	t.Parallel()
+	g, then := atStep(t, openGateway, gateway.Config{}, "erasure.after.mentions")
+	mentionsStart(t, g)
+	id := erase(t, g, "ada").ID
+	f := func() { hold(t, g, id); release(t, g, id) }
+	then.Store(&f)
+	e := ended(t, g, id)
+	if e.State != erasure.Completed || e.Gathered.Suspected != 3 || len(waiting(t, g, id)) != 3 {
+		t.Errorf("%v, %d suspected, waiting %+v", e.State, e.Gathered.Suspected, waiting(t, g, id))
+	}
+}
+
+// One that is held while the step runs that deletes nothing can be taken back.
+func TestAHoldBeforeAnythingIsDeletedCanBeTakenBack(t *testing.T) {
+	t.Parallel()
+	g, then := atStep(t, openGateway, gateway.Config{}, "erasure.after.resolve")
+	say(t, g, consent.Granted, []string{"ada"}, rag, emb)
+	makeCollection(t, g, "c", retrieval.Spec{})
+	store(t, g, "c", owned(t, "one", "ada"))
+	id := erase(t, g, "ada").ID
+	f := func() { hold(t, g, id) }
+	then.Store(&f)
+	if e := carry(t, g, id); e.State != erasure.Held || g.LiveDocuments(t) != 1 {
+		t.Fatalf("%v, %d documents", e.State, g.LiveDocuments(t))
+	}
+	if e, err := g.Erasure.Cancel(t.Context(), gateway.DefaultTenant, id); err != nil || e.State != erasure.Cancelled {
+		t.Errorf("taken back: %v, %v", e.State, err)
+	}
+	if n := len(find(t, g, "c", "server")); n != 1 {
+		t.Errorf("%d hits", n)
+	}
+}
+
+// A hold on a document that comes when another erasure of it has passed its first
+// look, and has not deleted it yet, keeps it.
+func TestAHoldThatComesLateKeepsItsDocument(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, open opener) {
+		clock := newClock()
+		g, then := atStep(t, open, gateway.Config{Now: clock.Now}, "erasure.after.joint")
+		say(t, g, consent.Granted, []string{"ada"}, rag, emb)
+		makeCollection(t, g, "c", retrieval.Spec{})
+		store(t, g, "c", owned(t, "kept", "ada"))
+		held, id := eraseDocument(t, g, "c", "kept"), erase(t, g, "ada").ID
+		f := func() { hold(t, g, held) }
+		then.Store(&f)
+		if e := carry(t, g, id); g.LiveDocuments(t) != 1 || !states(e)["waiting_for_hold"] {
+			t.Fatalf("%v, %v, %d documents", e.State, states(e), g.LiveDocuments(t))
+		}
+		release(t, g, held)
+		clock.move(1)
+		for _, one := range []string{id, held} {
+			if e := ended(t, g, one); e.State != erasure.Completed {
+				t.Errorf("%v", e.State)
+			}
+		}
+		if n := g.LiveDocuments(t); n != 0 {
+			t.Errorf("%d documents", n)
+		}
+	})
+}
+
+// A step that somebody else ran as well, whose lease was lost, is counted once, and
+// what the other wrote is not written over.
+func TestAStepThatWasOvertakenIsCountedOnce(t *testing.T) {
+	t.Parallel()
+	g, then := atStep(t, openGateway, gateway.Config{}, "erasure.after.documents")
+	say(t, g, consent.Granted, []string{"ada"}, rag, emb)
+	makeCollection(t, g, "c", retrieval.Spec{})
+	store(t, g, "c", owned(t, "one", "ada"), owned(t, "two", "ada"), owned(t, "three", "ada"))
+	id := erase(t, g, "ada").ID
+	f := func() { // another runs the step, which finds nothing, and then stops
+		ctx, cancel := context.WithCancel(t.Context())
+		deps := g.Erasure.Deps
+		deps.Step = func(name string) {
+			if name == "erasure.before.mentions" {
+				cancel()
+			}
+		}
+		if _, err := erasure.NewService(deps).Carry(ctx, gateway.DefaultTenant, id); !errors.Is(err, context.Canceled) && err != nil {
+			t.Log(err)
+		}
+	}
+	then.Store(&f)
+	e := ended(t, g, id)
+	wantPurged(t, e)
+	for _, r := range e.Targets {
+		if r.Name == "catalogue" && r.Deleted != 3 {
+			t.Errorf("%d counted, want 3", r.Deleted)
+		}
+	}
+}
+
+// A document under the id of one whose erasure is open is not what that is about:
+// who asks for its erasure is not told that it is under way, and it is unreachable
+// when the answer is there. Who then asks once more, asks for the same.
+func TestAnIDThatIsUsedAgainIsErasedAgain(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, open opener) {
+		g := open(t, gateway.Config{ErasuresByHand: true})
+		say(t, g, consent.Granted, []string{"ada"}, rag, emb)
+		makeCollection(t, g, "c", retrieval.Spec{})
+		store(t, g, "c", owned(t, "one", "ada"), owned(t, "two", "ada"))
+		first := eraseDocument(t, g, "c", "one")
+		if again := eraseDocument(t, g, "c", "one"); again != first {
+			t.Errorf("the same while it is open: %s, want %s", again, first)
+		}
+		store(t, g, "c", owned(t, "one", "ada"))
+		if n := len(find(t, g, "c", "server")); n != 2 {
+			t.Fatalf("%d hits before", n)
+		}
+		second := eraseDocument(t, g, "c", "one")
+		if n := len(find(t, g, "c", "server")); n != 1 || second == first {
+			t.Errorf("%d hits after the second request, %s after %s", n, second, first)
+		}
+		if third := eraseDocument(t, g, "c", "one"); third != second {
+			t.Errorf("the third request: %s, want %s", third, second)
+		}
+		for _, id := range []string{first, second} {
+			if e := ended(t, g, id); e.State != erasure.Completed {
+				t.Errorf("%s: %v", id, e.State)
+			}
+			if again := eraseDocument(t, g, "c", "one"); id == first && again != second || id == second && again == second {
+				t.Errorf("asked when %s has ended: %s", id, again)
+			}
+		}
+		if n := g.LiveDocuments(t); n != 1 {
+			t.Errorf("%d documents", n)
+		}
+	})
+}
+
+// stubborn is a reviewer that cannot redact what it says, as where an embedder does not
+// answer.
+type stubborn struct {
+	erasure.Reviewer
+	cannot func(what []byte) bool
+}
+
+func (r stubborn) Redact(ctx context.Context, t consent.TenantID, what []byte) error {
+	if r.cannot(what) {
+		return erasure.ErrUnavailable
+	}
+	return r.Reviewer.Redact(ctx, t, what)
+}
+
+// A redaction that failed before it wrote anything leaves every decision open, and
+// what is decided then is what is done.
+func TestAfterAFailedRedactionSomethingElseCanBeDecided(t *testing.T) {
+	t.Parallel()
+	g := openGateway(t, gateway.Config{ErasuresByHand: true})
+	mentionsStart(t, g)
+	ctx, tenant := t.Context(), gateway.DefaultTenant
+	id := ended(t, g, erase(t, g, "ada").ID).ID
+	list := waiting(t, g, id)
+	deps := g.Erasure.Deps
+	deps.Reviewer = stubborn{deps.Reviewer, func([]byte) bool { return true }}
+	fails := erasure.NewService(deps)
+	for _, doc := range []string{"a", "c", "d"} {
+		if err := fails.Review(ctx, tenant, id, list[doc].N, erasure.ActRedact, "test"); !errors.Is(err, erasure.ErrUnavailable) {
+			t.Fatal(err)
+		}
+	}
+	for doc, a := range map[string]erasure.Action{"a": erasure.ActRemove, "c": erasure.ActIgnore, "d": erasure.ActRedact} {
+		if err := g.Erasure.Review(ctx, tenant, id, list[doc].N, a, "test"); err != nil {
+			t.Errorf("%s: %v", a, err)
+		}
+	}
+	if left := waiting(t, g, id); len(left) != 0 {
+		t.Errorf("still waiting: %+v", left)
+	}
+	var docs []string
+	for _, h := range find(t, g, "c", "server") {
+		if docs = append(docs, h.DocumentID); h.DocumentID == "c" && h.Title != "To ada@example.org" {
+			t.Errorf("what may stay was redacted: %q", h.Title)
+		}
+	}
+	if slices.Contains(docs, "a") || !slices.Contains(docs, "c") || !slices.Contains(docs, "d") {
+		t.Errorf("found %q", docs)
+	}
+}
+
+// What fails in the middle of a redaction, as when its client goes, does not wait for a
+// start: the next sweep goes on with it, whatever becomes of others.
+func TestASweepGoesOnWithRedactions(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	g, then := atStep(t, openGateway, gateway.Config{}, "redact.written")
+	mentionsStart(t, g)
+	tenant := gateway.DefaultTenant
+	id := ended(t, g, erase(t, g, "ada").ID).ID
+	g.Erasure.GoOn(t.Context(), tenant) // at the first sweep
+	list := waiting(t, g, id)
+	deps := g.Erasure.Deps
+	first := true
+	deps.Reviewer = stubborn{deps.Reviewer, func([]byte) bool { return first }}
+	svc := erasure.NewService(deps)
+	if err := svc.Review(t.Context(), tenant, id, list["a"].N, erasure.ActRedact, "test"); err == nil {
+		t.Fatal("redacted")
+	}
+	first = false
+	f := func() { cancel() }
+	then.Store(&f)
+	if err := svc.Review(ctx, tenant, id, list["d"].N, erasure.ActRedact, "test"); err == nil {
+		t.Fatal("ended")
+	}
+	deps.Reviewer = stubborn{g.Erasure.Deps.Reviewer, func([]byte) bool { f := first; first = false; return f }}
+	svc.Reviewer, first = deps.Reviewer, true
+	svc.GoOn(t.Context(), tenant)
+	all := func() (docs int) {
+		es, err := g.Erasure.List(t.Context(), tenant, erasure.Page{Limit: 9})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(es) - 1
+	}
+	if n := all(); n != 1 {
+		t.Errorf("%d erasures of old versions after a sweep in which one redaction failed, want the other's", n)
+	}
+	svc.GoOn(t.Context(), tenant)
+	if n := all(); n != 2 || len(waiting(t, g, id)) != 1 {
+		t.Errorf("%d erasures after the next, waiting %+v", n, waiting(t, g, id))
+	}
+}
+
+// A failed manifest whose record does not open keeps nobody's erasure from its end:
+// nobody can say what it holds, so it goes.
+func TestAFailedManifestThatDoesNotOpenIsErased(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	var full atomic.Bool
+	g := openGateway(t, gateway.Config{DataDir: dir, ErasuresByHand: true, Training: gateway.TrainingConfig{Workers: 1, FileFault: func(op string) error {
+		if full.Load() && op == "file.write" {
+			return syscall.ENOSPC
+		}
+		return nil
+	}}, Step: func(step string) {
+		if step == "merged" {
+			full.Store(true)
+		}
+	}})
+	makeCollection(t, g, "a", retrieval.Spec{})
+	say(t, g, consent.Granted, []string{"ada", "bob"}, rag, emb, trn)
+	put(t, g, caller, "a", retrieval.Document{ID: "ada's", Owners: people(t, "ada")}, retrieval.Document{ID: "bob's", Owners: people(t, "bob")})
+	m, err := g.Training.Create(t.Context(), trainer, training.NewID(), linkable(), nil)
+	must(t, err)
+	m = awaitFailed(t, g, m.ID)
+	full.Store(false)
+	db, err := sql.Open("sqlite", filepath.Join(dir, "assent.db"))
+	must(t, err)
+	defer db.Close()
+	if _, err := db.Exec(`UPDATE manifests SET sealed = x'00' WHERE id = ?`, m.ID); err != nil {
+		t.Fatal(err)
+	}
+	wantPurged(t, ended(t, g, erase(t, g, "ada").ID))
+	if !g.FileKeyOf(t.Context(), m.ID).IsZero() {
+		t.Error("its key is named")
+	}
+}
+
+// What is to be kept of a document for its other people is kept also where somebody
+// held it when that was to be done: it is done afterwards.
+func TestWhatIsHeldIsKeptForOthersAfterwards(t *testing.T) {
+	t.Parallel()
+	clock := newClock()
+	g, then := atStep(t, openGateway, gateway.Config{Now: clock.Now}, "erasure.after.resolve")
+	jointStart(t, g)
+	held, id := eraseDocument(t, g, "kept", "named"), erase(t, g, "ada").ID
+	f := func() { hold(t, g, held) }
+	then.Store(&f)
+	e := carry(t, g, id)
+	if !states(e)["waiting_for_hold"] {
+		t.Fatalf("%v, %v", e.State, states(e))
+	}
+	if _, err := g.Erasure.Cancel(t.Context(), gateway.DefaultTenant, held); err != nil {
+		t.Fatal(err)
+	}
+	clock.move(1)
+	if e := ended(t, g, id); e.State != erasure.Completed {
+		t.Errorf("%v", e.State)
+	}
+	wantWithoutAda(t, g)
+}
