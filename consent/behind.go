@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/assent-gateway/assent/internal/seal"
@@ -60,20 +61,40 @@ func (l *Ledger) Behind(ctx context.Context, id TenantID, mark SubjectNum, erasu
 
 // Gone returns everyone who was erased, and whom nobody can name any more.
 func (l *Ledger) Gone(ctx context.Context, id TenantID) ([]SubjectNum, error) {
+	_, gone, err := l.gone(ctx, id)
+	return slices.Collect(maps.Keys(gone)), err
+}
+
+// gone is Gone. A row becomes nameless in the transaction of its suppression, but
+// may be met before that entry is applied: then it looks as if nobody could tell any
+// more whose mark they are under, though an erasure has just begun. So that who is
+// gone is who is so again by a head that was read later.
+func (l *Ledger) gone(ctx context.Context, id TenantID) (*tenant, map[SubjectNum]bool, error) {
 	t, _, err := l.fresh(ctx, id)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	var out []SubjectNum
-	for _, s := range t.states {
-		num := s.num
-		if s.gone && len(t.behind[num]) == 0 {
-			out = append(out, num)
+	look := func() map[SubjectNum]bool {
+		t.mu.RLock()
+		defer t.mu.RUnlock()
+		out := map[SubjectNum]bool{}
+		for _, s := range t.states {
+			if s.gone && len(t.behind[s.num]) == 0 {
+				out[s.num] = true
+			}
 		}
+		return out
 	}
-	return out, nil
+	first := look()
+	if len(first) == 0 {
+		return t, first, nil
+	}
+	if _, _, err := l.fresh(ctx, id); err != nil {
+		return nil, nil, err
+	}
+	again := look()
+	maps.DeleteFunc(first, func(num SubjectNum, _ bool) bool { return !again[num] })
+	return t, first, nil
 }
 
 // Forget destroys every link that leads to a person, durably: their erasure is

@@ -461,7 +461,7 @@ type Condemned struct {
 
 // Suppressions returns everyone who is suppressed and whose data may be deleted.
 func (l *Ledger) Suppressions(ctx context.Context, id TenantID) ([]Condemned, error) {
-	t, _, err := l.fresh(ctx, id)
+	t, gone, err := l.gone(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -481,8 +481,9 @@ func (l *Ledger) Suppressions(ctx context.Context, id TenantID) ([]Condemned, er
 			if t.waits[sup.erasure] == 0 {
 				out = append(out, Condemned{num, sup.mark, sup.round, sup.at})
 			}
-		case s.gone:
+		case gone[num]:
 			out = append(out, Condemned{num, num, 0, t.applied + 1})
+		case s.gone: // their suppression is about to be applied
 		case s.suppressedPos != 0 && s.suppressed && t.waits[s.erasure] == 0:
 			out = append(out, Condemned{num, num, t.round(num), s.suppressedPos})
 		}

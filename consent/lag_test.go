@@ -1,7 +1,10 @@
 package consent_test
 
 import (
+	"context"
 	"fmt"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -267,4 +270,80 @@ func TestTheJournalOfAnothersEntryIsMadeWhole(t *testing.T) {
 	}
 	slow.release <- struct{}{}
 	<-done
+}
+
+// A reconciler asks who is erased while somebody is being suppressed: their row is
+// nameless already, and the entry is not applied yet. They are not for the reconciler:
+// it would take away the link by which their erasure finds them.
+func TestWhoIsBeingSuppressedIsNobodysGhost(t *testing.T) {
+	t.Parallel()
+	for name, ask := range map[string]func(context.Context, *consent.Ledger) ([]consent.SubjectNum, error){
+		"suppressions": func(ctx context.Context, l *consent.Ledger) (nums []consent.SubjectNum, err error) {
+			all, err := l.Suppressions(ctx, tenant)
+			for _, s := range all {
+				if s.Round == 0 { // nobody can tell by which suppression
+					nums = append(nums, s.Num)
+				}
+			}
+			return nums, err
+		},
+		"gone": func(ctx context.Context, l *consent.Ledger) ([]consent.SubjectNum, error) { return l.Gone(ctx, tenant) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			r.record(entry("ada", rag, consent.Granted))
+			r.record(entry("bob", rag, consent.Granted))
+			bob, _ := consent.ParseSubject("bob")
+			gone, err := r.ledger.Find(t.Context(), tenant, bob)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.forget("bob", r.suppress("bob")) // for good
+			store := &lateHead{Store: r.db, read: make(chan struct{}), on: make(chan struct{})}
+			r.ledger = consent.NewLedger(store, r.vault.Consent(), consent.Options{})
+			if err := r.ledger.Open(t.Context(), tenant); err != nil {
+				t.Fatal(err)
+			}
+			store.late.Store(true)
+			answered := make(chan error)
+			var got []consent.SubjectNum
+			go func() {
+				var err error
+				got, err = ask(t.Context(), r.ledger)
+				answered <- err
+			}()
+			<-store.read
+			asked := false
+			during := func(op string) error {
+				if op == "journal.write" && !asked {
+					asked = true
+					store.on <- struct{}{}
+					return <-answered
+				}
+				return nil
+			}
+			r.vaultFault.Store(&during)
+			r.suppress("ada")
+			if !asked || !slices.Equal(got, []consent.SubjectNum{gone}) {
+				t.Errorf("asked %v: gone for good are %d people, want Bob", asked, len(got))
+			}
+		})
+	}
+}
+
+// lateHead is a store whose next answer to Head, once, comes late.
+type lateHead struct {
+	consent.Store
+	late     atomic.Bool
+	read, on chan struct{}
+}
+
+func (s *lateHead) Head(ctx context.Context, t consent.TenantID) (consent.Head, error) {
+	head, err := s.Store.Head(ctx, t)
+	if s.late.CompareAndSwap(true, false) {
+		s.read <- struct{}{}
+		<-s.on
+	}
+	return head, err
 }
