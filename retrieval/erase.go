@@ -28,18 +28,18 @@ const eraseBatch = 1000
 // nothing.
 func (s *Service) Erase(ctx context.Context, t consent.TenantID, w Which) (Erased, bool, error) {
 	retired, more, err := s.retire(ctx, t, w)
-	if err != nil {
-		return Erased{}, false, err
-	}
 	if len(retired) == 0 {
-		if !more && s.Outside != nil { // perhaps the repeat of one that left objects
+		if err == nil && !more && s.Outside != nil { // perhaps the repeat of one that left objects
 			_, err = s.Sweep(ctx, t)
 		}
-		return Erased{}, more, err
+		return Erased{}, more && err == nil, err
 	}
 	out := Erased{Documents: len(retired), Keys: len(keysOf(retired))}
 	for _, r := range retired {
 		out.Passages += int(r.Passages)
+	}
+	if err != nil {
+		return out, false, err
 	}
 	if s.Outside != nil { // with no lock held
 		for c, nums := range byCollection(retired) {
@@ -52,7 +52,7 @@ func (s *Service) Erase(ctx context.Context, t consent.TenantID, w Which) (Erase
 }
 
 // retire takes a batch of condemned versions out of an index in memory, destroys
-// their keys and ends them.
+// their keys and ends them. What it ended it returns also with an error.
 func (s *Service) retire(ctx context.Context, t consent.TenantID, w Which) (retired []DocRow, more bool, err error) {
 	sh, err := s.shelf(ctx, t)
 	if err != nil {
@@ -95,7 +95,7 @@ func (s *Service) retire(ctx context.Context, t consent.TenantID, w Which) (reti
 	s.Step("erase.committed") // a crash here leaves nothing, but debts of an index outside
 	if s.Feed != nil {
 		if err := s.apply(ctx, t, sh, head, 0, Change{}); err != nil {
-			return nil, false, err // the next call that follows the corpus takes them out
+			return retired, false, err // the next call that follows the corpus takes them out
 		}
 	}
 	return retired, len(rows) == eraseBatch, nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -317,4 +318,34 @@ func TestWhatIsHeldIsKeptForOthersAfterwards(t *testing.T) {
 		t.Errorf("%v", e.State)
 	}
 	wantWithoutAda(t, g)
+}
+
+// What is committed is counted, also where the memory of the gateway could not be
+// brought to it: the repeat does not find it.
+func TestWhatIsErasedIsCountedWhereItCouldNotBeFollowed(t *testing.T) {
+	t.Parallel()
+	s := server(t)
+	c := newCluster(t, s)
+	name := c.data[strings.LastIndex(c.data, "/")+1:]
+	name, _, _ = strings.Cut(name, "?")
+	g, then := atStep(t, func(_ testing.TB, cfg gateway.Config) *gateway.Gateway { return c.open(cfg) }, gateway.Config{}, "erase.committed")
+	say(t, g, consent.Granted, []string{"ada"}, rag, emb)
+	makeCollection(t, g, "c", retrieval.Spec{})
+	store(t, g, "c", owned(t, "one", "ada"), owned(t, "two", "ada"))
+	id := erase(t, g, "ada").ID
+	f := func() { s.Exec(t, name, "ALTER TABLE documents RENAME TO unreadable") }
+	then.Store(&f)
+	if e := carry(t, g, id); e.State != erasure.Running || e.Attempts != 1 {
+		t.Errorf("%v, %d attempts", e.State, e.Attempts)
+	}
+	s.Exec(t, name, "ALTER TABLE unreadable RENAME TO documents")
+	e := ended(t, g, id)
+	for _, r := range e.Targets {
+		if r.Name == "catalogue" && r.Deleted != 2 {
+			t.Errorf("%d counted, want 2", r.Deleted)
+		}
+	}
+	if e.State != erasure.Completed {
+		t.Errorf("%v", e.State)
+	}
 }
