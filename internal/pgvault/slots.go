@@ -138,6 +138,8 @@ func (v *Vault) Warm(ctx context.Context, refs []seal.Ref) error {
 	if len(ids) == 0 {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, patience) // as of one key: whoever searches waits
+	defer cancel()
 	until := time.Now().Add(slotLease)
 	rows, err := v.db.Slots(ctx, ids)
 	if err == nil {

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -13,10 +14,16 @@ import (
 type session struct {
 	c        *pgx.Conn
 	doing    string
-	begun    bool // a row was given away, or a write has begun: no other connection may go on
-	stale    bool // the connection is of no more use
-	conflict bool // another transaction stood against this one
+	begun    bool          // a row was given away, or a write has begun: no other connection may go on
+	stale    bool          // the connection is of no more use
+	conflict bool          // another transaction stood against this one
+	patience time.Duration // with each query; 0 is without end
+	late     bool          // an answer did not come in it
 }
+
+// readPatience is how long an answer to one query of a read may take, rows and all: a
+// server that is there and silent would keep whoever asks for ever.
+const readPatience = time.Minute
 
 // acquire takes a connection from a pool.
 func (db *DB) acquire(ctx context.Context, from *pgxpool.Pool, doing string) (*pgxpool.Conn, error) {
@@ -56,7 +63,7 @@ func (db *DB) on(ctx context.Context, pool *pgxpool.Pool, doing string, f func(*
 		}
 		db.readers.Reset()
 		db.writers.Reset()
-		if s.begun || retried {
+		if s.begun || s.late || retried {
 			return err
 		}
 	}
@@ -64,7 +71,10 @@ func (db *DB) on(ctx context.Context, pool *pgxpool.Pool, doing string, f func(*
 
 // reading runs a read from outside of any write.
 func (db *DB) reading(ctx context.Context, doing string, f func(*session) error) error {
-	return db.on(ctx, db.readers, doing, f)
+	return db.on(ctx, db.readers, doing, func(s *session) error {
+		s.patience = readPatience
+		return f(s)
+	})
 }
 
 // streaming is reading for calls that hold their connection while a callback
@@ -79,7 +89,7 @@ func (db *DB) streaming(ctx context.Context, doing string, f func(*session) erro
 		return fail(doing, ctx.Err())
 	}
 	defer func() { <-db.streams }()
-	return db.reading(ctx, doing, f)
+	return db.on(ctx, db.readers, doing, f)
 }
 
 // fail translates an error of the session's connection.
@@ -107,6 +117,19 @@ type scan func(dst ...any) error
 // each calls f for every row of a query. Errors of scan and of the query are
 // translated; f's own errors are returned as they are.
 func (s *session) each(ctx context.Context, query string, args []any, f func(scan) error) error {
+	if s.patience == 0 {
+		return s.eachNow(ctx, query, args, f)
+	}
+	patient, cancel := context.WithTimeout(ctx, s.patience)
+	defer cancel()
+	err := s.eachNow(patient, query, args, f)
+	if s.late = patient.Err() != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded); s.late {
+		return &failure{doing: s.doing, kind: ErrBusy}
+	}
+	return err
+}
+
+func (s *session) eachNow(ctx context.Context, query string, args []any, f func(scan) error) error {
 	rows, err := s.c.Query(ctx, query, args...)
 	if err != nil {
 		return s.fail(err)
