@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -45,6 +46,7 @@ type HammerReport struct {
 	WriteErrors            int64
 	Took                   time.Duration
 	First                  string // the first violation, in words without names
+	Err                    error  // the first of the errors
 }
 
 func (r HammerReport) String() string {
@@ -123,6 +125,7 @@ func (h *hammer) write(ctx context.Context, w int) {
 		h.report.Writes++
 		if err != nil && ctx.Err() == nil {
 			h.report.WriteErrors++
+			h.report.Err = cmp.Or(h.report.Err, err)
 		}
 		h.mu.Unlock()
 		select {
@@ -142,6 +145,7 @@ func (h *hammer) read(ctx context.Context, stop context.CancelFunc, r int) {
 		if err != nil {
 			if ctx.Err() == nil {
 				h.report.SearchErrors++
+				h.report.Err = cmp.Or(h.report.Err, err)
 			}
 			h.mu.Unlock()
 			continue

@@ -132,7 +132,7 @@ func (a *anvil) strike(t *testing.T, c eval.HammerConfig) eval.HammerReport {
 	r := eval.Hammer(t.Context(), a.target(), c)
 	convict(t, r, c.Rows)
 	if r.SearchErrors != 0 || r.WriteErrors != 0 {
-		t.Errorf("%d searches and %d writes failed", r.SearchErrors, r.WriteErrors)
+		t.Errorf("%d searches and %d writes failed: first %v", r.SearchErrors, r.WriteErrors, r.Err)
 	}
 	for i, g := range a.gateways {
 		if g.Alarms() != nil {
