@@ -168,6 +168,35 @@ func TestAnIDThatIsUsedAgainIsErasedAgain(t *testing.T) {
 	})
 }
 
+// However many erasures of the same id are open, as where a recipient is silent or a
+// rebuild is waited for: whoever asks is answered when what is there is unreachable.
+func TestAnIDThatIsUsedOverAndOverIsErasedEachTime(t *testing.T) {
+	t.Parallel()
+	g := openGateway(t, gateway.Config{ErasuresByHand: true})
+	say(t, g, consent.Granted, []string{"ada"}, rag, emb)
+	makeCollection(t, g, "c", retrieval.Spec{})
+	asked := map[string]bool{}
+	for n := range 8 {
+		store(t, g, "c", owned(t, "one", "ada"))
+		id := eraseDocument(t, g, "c", "one")
+		if hits := len(find(t, g, "c", "server")); hits != 0 || asked[id] {
+			t.Errorf("request %d: %d hits, known %v", n+1, hits, asked[id])
+		}
+		if again := eraseDocument(t, g, "c", "one"); again != id {
+			t.Errorf("request %d once more: %s, want %s", n+1, again, id)
+		}
+		asked[id] = true
+	}
+	for id := range asked {
+		if e := ended(t, g, id); e.State != erasure.Completed {
+			t.Errorf("%v", e.State)
+		}
+	}
+	if n := g.LiveDocuments(t); n != 0 {
+		t.Errorf("%d documents", n)
+	}
+}
+
 // stubborn is a reviewer that cannot redact what it says, as where an embedder does not
 // answer.
 type stubborn struct {
