@@ -142,8 +142,14 @@ func (s *Service) GoOn(ctx context.Context, t consent.TenantID) {
 	if !some {
 		return
 	}
-	if err := s.Resume(ctx, t); err != nil {
-		s.notEnded(t)
+	ended := false
+	defer func() { // also when it panics
+		if !ended {
+			s.notEnded(t)
+		}
+	}()
+	err := s.Resume(ctx, t)
+	if ended = err == nil; !ended {
 		s.Log.Warn("redactions of suspected mentions go on later", "error", err)
 	}
 }

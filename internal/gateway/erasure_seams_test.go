@@ -291,6 +291,35 @@ func TestASweepGoesOnWithRedactions(t *testing.T) {
 	}
 }
 
+// A redaction that panicked is gone on with, too.
+func TestAfterAPanicASweepGoesOnWithRedactions(t *testing.T) {
+	t.Parallel()
+	g := openGateway(t, gateway.Config{ErasuresByHand: true})
+	mentionsStart(t, g)
+	id := ended(t, g, erase(t, g, "ada").ID).ID
+	deps := g.Erasure.Deps
+	cannot := func([]byte) bool { return true }
+	deps.Reviewer = stubborn{deps.Reviewer, func(what []byte) bool { return cannot(what) }}
+	svc := erasure.NewService(deps)
+	if err := svc.Review(t.Context(), gateway.DefaultTenant, id, waiting(t, g, id)["a"].N, erasure.ActRedact, "test"); err == nil {
+		t.Fatal("redacted")
+	}
+	cannot = func([]byte) bool { panic("in a reviewer") }
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic")
+			}
+		}()
+		svc.GoOn(t.Context(), gateway.DefaultTenant)
+	}()
+	cannot = func([]byte) bool { return false }
+	svc.GoOn(t.Context(), gateway.DefaultTenant)
+	if left := waiting(t, g, id); len(left) != 2 {
+		t.Errorf("waiting %+v", left)
+	}
+}
+
 // A failed manifest whose record does not open keeps nobody's erasure from its end:
 // nobody can say what it holds, so it goes.
 func TestAFailedManifestThatDoesNotOpenIsErased(t *testing.T) {
