@@ -349,7 +349,7 @@ func (w *work) step(ctx context.Context) error {
 		named, err = w.look(ctx)
 	}
 	if err != nil {
-		return w.count(ctx, gone, err)
+		return w.count(ctx, next, gone, err)
 	}
 	w.Deps.Step("erasure.after." + next.Name) // a crash here: the step is repeated and finds nothing
 	err = w.keep(ctx, func() {
@@ -358,7 +358,7 @@ func (w *work) step(ctx context.Context) error {
 			w.j.Begun = true
 		}
 		named(w.j)
-		w.add(gone)
+		w.add(next, gone)
 		for i := range w.j.Targets {
 			r := &w.j.Targets[i]
 			r.Waits = ""
@@ -366,7 +366,7 @@ func (w *work) step(ctx context.Context) error {
 		}
 	})
 	if errors.Is(err, consent.ErrErasureChanged) {
-		return w.count(ctx, gone, err)
+		return w.count(ctx, next, gone, err)
 	}
 	return err
 }

@@ -79,7 +79,7 @@ func (g *Gateway) cascade() []erasure.Step {
 		g.mentionStep(),
 		{Name: "manifests", After: []string{"documents"}, Targets: []string{erasecheck.Manifests}, Run: g.eraseManifests},
 		{Name: "person_key", After: []string{"documents", "mentions"}, Targets: []string{erasecheck.Person}, Run: g.erasePersonKey},
-		{Name: "person_row", After: []string{"person_key"}, Targets: []string{erasecheck.Person, erasecheck.Catalogue}, Run: g.erasePersonRow},
+		{Name: "person_row", After: []string{"person_key"}, Targets: []string{erasecheck.Person, erasecheck.Catalogue}, Says: true, Run: g.erasePersonRow},
 	}
 	if g.index != nil {
 		steps = append(steps, erasure.Step{Name: "arrivals", After: []string{"documents"}, Targets: []string{erasecheck.Index}, Run: g.sweepArrivals})

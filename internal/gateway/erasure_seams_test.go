@@ -407,3 +407,83 @@ func TestWhatIsErasedIsCountedWhereItCouldNotBeFollowed(t *testing.T) {
 		t.Errorf("%v", e.State)
 	}
 }
+
+// What is written anew is counted, and its old keys go, also where the memory of the
+// gateway could not be brought to it: the repeat does not find it.
+func TestWhatIsKeptForOthersIsCountedWhereItCouldNotBeFollowed(t *testing.T) {
+	t.Parallel()
+	targets := func(e erasure.Erasure) map[string]uint64 {
+		out := map[string]uint64{}
+		for _, r := range e.Targets {
+			out[r.Name] = r.Deleted
+		}
+		return out
+	}
+	whole := openGateway(t, gateway.Config{ErasuresByHand: true})
+	jointStart(t, whole)
+	want := targets(ended(t, whole, erase(t, whole, "ada").ID))
+
+	s := server(t)
+	c := newCluster(t, s)
+	name := c.data[strings.LastIndex(c.data, "/")+1:]
+	name, _, _ = strings.Cut(name, "?")
+	g, then := atStep(t, func(_ testing.TB, cfg gateway.Config) *gateway.Gateway { return c.open(cfg) }, gateway.Config{}, "tx.committed")
+	jointStart(t, g)
+	id := erase(t, g, "ada").ID
+	f := func() { s.Exec(t, name, "ALTER TABLE documents RENAME TO unreadable") }
+	then.Store(&f)
+	if e := carry(t, g, id); e.State != erasure.Running || e.Attempts != 1 {
+		t.Fatalf("%v, %d attempts", e.State, e.Attempts)
+	}
+	s.Exec(t, name, "ALTER TABLE unreadable RENAME TO documents")
+	e := ended(t, g, id)
+	if e.State != erasure.Completed || e.Attempts > 1 {
+		t.Errorf("%v after %d attempts", e.State, e.Attempts)
+	}
+	for name, n := range targets(e) {
+		if n != want[name] {
+			t.Errorf("%s: %d counted, want %d", name, n, want[name])
+		}
+	}
+	wantWithoutAda(t, g)
+}
+
+// onceWrong is a checker that finds, the first time, something that is not there.
+type onceWrong struct {
+	erasure.Checker
+	was *atomic.Bool
+}
+
+func (c onceWrong) Check(ctx context.Context, o erasure.Order) ([]erasure.Finding, []erasure.Probe, error) {
+	found, probes, err := c.Checker.Check(ctx, o)
+	if err == nil && c.was.CompareAndSwap(false, true) {
+		found[0].Remaining = 1
+	}
+	return found, probes, err
+}
+
+// Where verification sends the cascade round again, a person is one person.
+func TestAPersonIsCountedOnce(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, open opener) {
+		clock, was := newClock(), atomic.Bool{}
+		g := open(t, gateway.Config{ErasuresByHand: true, Now: clock.Now, WrapChecker: func(c erasure.Checker) erasure.Checker { return onceWrong{c, &was} }})
+		say(t, g, consent.Granted, []string{"ada"}, rag, emb)
+		makeCollection(t, g, "c", retrieval.Spec{})
+		store(t, g, "c", owned(t, "one", "ada"))
+		id := erase(t, g, "ada").ID
+		if e := carry(t, g, id); e.State != erasure.Running {
+			t.Fatalf("%v", e.State)
+		}
+		clock.move(1)
+		e := ended(t, g, id)
+		for _, r := range e.Targets {
+			if (r.Name == "person" || r.Name == "catalogue") && r.Deleted != 1 {
+				t.Errorf("%s: %d counted", r.Name, r.Deleted)
+			}
+		}
+		if e.State != erasure.Completed {
+			t.Errorf("%v", e.State)
+		}
+	})
+}
