@@ -23,6 +23,8 @@ const (
 func (s *Service) Run(ctx context.Context) error {
 	tick := time.NewTicker(roundEvery)
 	defer tick.Stop()
+	var resumes sync.WaitGroup
+	defer resumes.Wait()
 	var swept time.Time
 	for {
 		now := time.Now()
@@ -35,7 +37,8 @@ func (s *Service) Run(ctx context.Context) error {
 				return nil
 			}
 			if sweep {
-				s.guard(func() { s.GoOn(ctx, t) })
+				// Beside the rest: it may wait a minute for an embedder, for each.
+				resumes.Go(func() { s.guard(func() { s.GoOn(ctx, t) }) })
 				s.guard(func() { s.Sweep(ctx, t) })
 			}
 			s.guard(func() { s.round(ctx, t) })

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/erasure"
@@ -288,6 +289,44 @@ func TestASweepGoesOnWithRedactions(t *testing.T) {
 	svc.GoOn(t.Context(), tenant)
 	if n := all(); n != 2 || len(waiting(t, g, id)) != 1 {
 		t.Errorf("%d erasures after the next, waiting %+v", n, waiting(t, g, id))
+	}
+}
+
+// An embedder that is waited for, by a redaction that is gone on with, keeps nobody's
+// erasure from being carried out.
+func TestErasuresDoNotWaitForRedactions(t *testing.T) {
+	t.Parallel()
+	g := openGateway(t, gateway.Config{ErasuresByHand: true})
+	mentionsStart(t, g)
+	id := ended(t, g, erase(t, g, "ada").ID).ID
+	deps := g.Erasure.Deps
+	ctx, cancel := context.WithCancel(t.Context())
+	waits := make(chan struct{})
+	cannot := func([]byte) bool { return true }
+	deps.Reviewer = stubborn{deps.Reviewer, func(what []byte) bool { return cannot(what) }}
+	svc := erasure.NewService(deps)
+	if err := svc.Review(ctx, gateway.DefaultTenant, id, waiting(t, g, id)["a"].N, erasure.ActRedact, "test"); err == nil {
+		t.Fatal("redacted")
+	}
+	cannot = func([]byte) bool { close(waits); <-ctx.Done(); return true }
+	svc.Serve(gateway.DefaultTenant)
+	ran := make(chan struct{})
+	go func() {
+		defer close(ran)
+		_ = svc.Run(ctx)
+	}()
+	defer func() { cancel(); <-ran }()
+	<-waits
+	say(t, g, consent.Granted, []string{"bob"}, rag, emb)
+	next := erase(t, g, "bob").ID
+	for until := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		e, err := g.Erasure.Get(t.Context(), gateway.DefaultTenant, next)
+		if err != nil || time.Now().After(until) {
+			t.Fatalf("%v, %v", e.State, err)
+		}
+		if e.State == erasure.Completed {
+			return
+		}
 	}
 }
 
