@@ -487,6 +487,34 @@ func TestWhatIsKeptForOthersIsCountedWhereItCouldNotBeFollowed(t *testing.T) {
 	wantWithoutAda(t, g)
 }
 
+// A deletion that the memory of the gateway could not follow leaves no key.
+func TestADeletionThatCouldNotBeFollowedLeavesNoKey(t *testing.T) {
+	t.Parallel()
+	s := server(t)
+	c := newCluster(t, s)
+	database := func(url string) string {
+		name, _, _ := strings.Cut(url[strings.LastIndex(url, "/")+1:], "?")
+		return name
+	}
+	g, then := atStep(t, func(_ testing.TB, cfg gateway.Config) *gateway.Gateway { return c.open(cfg) }, gateway.Config{}, "tx.committed")
+	say(t, g, consent.Granted, []string{"ada"}, rag, emb)
+	makeCollection(t, g, "c", retrieval.Spec{})
+	s.Exec(t, database(c.vault), "CREATE TABLE before AS SELECT id FROM slots")
+	store(t, g, "c", owned(t, "one", "ada"))
+	f := func() { s.Exec(t, database(c.data), "ALTER TABLE documents RENAME TO unreadable") }
+	then.Store(&f)
+	if err := g.Retrieval.Delete(t.Context(), caller, "c", "one"); err == nil {
+		t.Fatal("deleted")
+	}
+	s.Exec(t, database(c.data), "ALTER TABLE unreadable RENAME TO documents")
+	if err := g.Retrieval.Delete(t.Context(), caller, "c", "one"); err != nil {
+		t.Fatal(err)
+	}
+	s.Exec(t, database(c.vault), `DO $$ BEGIN
+		IF EXISTS (SELECT id FROM slots EXCEPT SELECT id FROM before) THEN RAISE EXCEPTION 'a key is left'; END IF;
+	END $$`)
+}
+
 // onceWrong is a checker that finds, the first time, something that is not there.
 type onceWrong struct {
 	erasure.Checker
