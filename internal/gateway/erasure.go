@@ -107,21 +107,20 @@ func (g *Gateway) eraseManifests(ctx context.Context, o erasure.Order) (map[stri
 	if err != nil {
 		return nil, false, err
 	}
-	erased := uint64(0)
+	gone := map[string]uint64{}
 	for _, row := range rows {
-		if !row.Key.IsZero() {
-			erased++
-		}
 		// Also where the row says that it is done: a crash may have left files.
-		if err := g.Training.Erase(ctx, o.Tenant, row.ID); err != nil {
-			return nil, false, err
+		erased, err := g.Training.EraseCounted(ctx, o.Tenant, row.ID)
+		if erased {
+			gone[erasecheck.Manifests]++
+		}
+		if err != nil {
+			return gone, false, err
 		}
 	}
 	failed, err := g.Training.EraseFailed(ctx, o.Tenant, o.Subject)
-	if err != nil {
-		return nil, false, err
-	}
-	return map[string]uint64{erasecheck.Manifests: erased + failed}, false, nil
+	gone[erasecheck.Manifests] += failed
+	return gone, false, err
 }
 
 // buildPatience is how long an erasure of documents waits for manifests that were
