@@ -438,16 +438,19 @@ func (l *Ledger) Unscrubbed(ctx context.Context, id TenantID) (map[SubjectNum]se
 	defer t.mu.RUnlock()
 	out := map[SubjectNum]seal.Ref{}
 	for _, s := range t.states {
-		num := s.num
-		who := t.who[num]
-		if s.gone && !who.key.IsZero() || s.condemned && who.version == lookupVersion {
-			out[num] = who.key
+		if t.unscrubbed(s) {
+			out[s.num] = t.who[s.num].key
 		}
 	}
 	for _, num := range t.stale {
 		out[num] = t.who[num].key
 	}
 	return out, nil
+}
+
+func (t *tenant) unscrubbed(s *state) bool {
+	who := t.who[s.num]
+	return s.gone && !who.key.IsZero() || s.condemned && who.version == lookupVersion
 }
 
 // A Condemned is a person whose data may be deleted: suppressed, and neither held
@@ -469,26 +472,51 @@ func (l *Ledger) Suppressions(ctx context.Context, id TenantID) ([]Condemned, er
 	defer t.mu.RUnlock()
 	var out []Condemned
 	for _, s := range t.states {
-		num := s.num
-		var sup *suppression
-		for _, b := range t.behind[num] {
-			if !b.lifted {
-				sup = b
-			}
-		}
-		switch {
-		case sup != nil:
-			if t.waits[sup.erasure] == 0 {
-				out = append(out, Condemned{num, sup.mark, sup.round, sup.at})
-			}
-		case gone[num]:
-			out = append(out, Condemned{num, num, 0, t.applied + 1})
-		case s.gone: // their suppression is about to be applied
-		case s.suppressedPos != 0 && s.suppressed && t.waits[s.erasure] == 0:
-			out = append(out, Condemned{num, num, t.round(num), s.suppressedPos})
+		if who, ok := t.condemnedBy(s, func() bool { return gone[s.num] }); ok {
+			out = append(out, who)
 		}
 	}
 	return out, nil
+}
+
+// Still reports whether somebody whom Suppressions returned is suppressed by the same
+// entry yet, and whether their row has a key or a name as Unscrubbed says: since then
+// it may have been held or taken back, or carried out.
+func (l *Ledger) Still(ctx context.Context, id TenantID, who Condemned) (still, named bool, err error) {
+	t, _, err := l.fresh(ctx, id)
+	if err != nil {
+		return false, false, err
+	}
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	s := t.state(who.Num)
+	if s == nil {
+		return false, false, nil
+	}
+	wasGone := func() bool { return len(t.behind[s.num]) == 0 }
+	now, ok := t.condemnedBy(s, wasGone)
+	if ok && now.Before != who.Before && !(s.gone && wasGone()) {
+		return false, false, nil
+	}
+	return ok, t.unscrubbed(s) || slices.Contains(slices.Collect(maps.Values(t.stale)), who.Num), nil
+}
+
+// condemnedBy is by what entry somebody is suppressed, if their data may be deleted.
+// gone says whether nobody can name them any more. The caller holds mu.
+func (t *tenant) condemnedBy(s *state, gone func() bool) (Condemned, bool) {
+	var sup *suppression
+	for _, b := range t.behind[s.num] {
+		if !b.lifted {
+			sup = b
+		}
+	}
+	switch {
+	case sup != nil:
+		return Condemned{s.num, sup.mark, sup.round, sup.at}, t.waits[sup.erasure] == 0
+	case s.gone: // else their suppression is about to be applied
+		return Condemned{s.num, s.num, 0, t.applied + 1}, gone()
+	}
+	return Condemned{s.num, s.num, t.round(s.num), s.suppressedPos}, s.suppressedPos != 0 && s.suppressed && t.waits[s.erasure] == 0
 }
 
 // A PendingRemoval is one that the ledger has no completion of.

@@ -44,16 +44,21 @@ func (w *work) unchanged(ctx context.Context) error {
 	return err
 }
 
-// add counts what was deleted.
-func (w *work) add(gone map[string]uint64) {
+// add counts what a step deleted.
+func (w *work) add(step *Step, gone map[string]uint64) {
 	for i := range w.j.Targets {
-		w.j.Targets[i].Deleted += gone[w.j.Targets[i].Name]
+		r := &w.j.Targets[i]
+		if n := gone[r.Name]; step.Says {
+			r.Deleted = max(r.Deleted, n)
+		} else {
+			r.Deleted += n
+		}
 	}
 }
 
 // count keeps what a step deleted that has not ended, because it failed, waits, was
 // stopped or was overtaken: its repeat does not find it again. It returns why.
-func (w *work) count(ctx context.Context, gone map[string]uint64, why error) error {
+func (w *work) count(ctx context.Context, step *Step, gone map[string]uint64, why error) error {
 	total := uint64(0)
 	for _, n := range gone {
 		total += n
@@ -65,7 +70,7 @@ func (w *work) count(ctx context.Context, gone map[string]uint64, why error) err
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), countWithin)
 	defer cancel()
 	fits := func(_ *consent.ErasureRow, j *job) bool { return len(j.Statement) == 0 }
-	if err := w.change(within, func() { w.add(gone) }, fits); err != nil {
+	if err := w.change(within, func() { w.add(step, gone) }, fits); err != nil {
 		w.Log.Warn("what a step of an erasure deleted is not counted", "job_id", w.row.ID, "count", total, "error", err)
 	}
 	return why

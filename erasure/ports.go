@@ -78,6 +78,7 @@ type Step struct {
 	After   []string // steps that must have ended
 	Targets []string
 	Spares  bool // nothing is deleted: before any other step, the erasure can be taken back
+	Says    bool // what it returns is all that there was, whenever it runs: it is counted once
 	Looks   bool // suspected mentions are looked for (Reviewer), once Run has ended
 	Run     func(ctx context.Context, o Order) (deleted map[string]uint64, more bool, err error)
 }

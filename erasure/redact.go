@@ -135,17 +135,34 @@ func (s *Service) letBe(ctx context.Context, t consent.TenantID, id string, n in
 // GoOn is Resume, where there is, or may be, something to go on with: at the first
 // sweep after a start, and after a redaction that failed. Run calls it.
 func (s *Service) GoOn(ctx context.Context, t consent.TenantID) {
-	s.mu.Lock()
-	some := s.halfway[t]
-	s.halfway[t] = false
-	s.mu.Unlock()
-	if !some {
+	if !s.mayGoOn(t, false) {
 		return
 	}
-	if err := s.Resume(ctx, t); err != nil {
-		s.notEnded(t)
+	s.resuming.Lock() // one at a time
+	defer s.resuming.Unlock()
+	if ctx.Err() != nil || !s.mayGoOn(t, true) {
+		return
+	}
+	ended := false
+	defer func() { // also when it panics
+		if !ended {
+			s.notEnded(t)
+		}
+	}()
+	err := s.Resume(ctx, t)
+	if ended = err == nil; !ended {
 		s.Log.Warn("redactions of suspected mentions go on later", "error", err)
 	}
+}
+
+// mayGoOn reports whether there may be a redaction that has not ended, and perhaps
+// takes note that it is gone on with.
+func (s *Service) mayGoOn(t consent.TenantID, now bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	some := s.halfway[t]
+	s.halfway[t] = some && !now
+	return some
 }
 
 func (s *Service) notEnded(t consent.TenantID) {

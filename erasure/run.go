@@ -23,6 +23,8 @@ const (
 func (s *Service) Run(ctx context.Context) error {
 	tick := time.NewTicker(roundEvery)
 	defer tick.Stop()
+	var resumes sync.WaitGroup
+	defer resumes.Wait()
 	var swept time.Time
 	for {
 		now := time.Now()
@@ -35,7 +37,8 @@ func (s *Service) Run(ctx context.Context) error {
 				return nil
 			}
 			if sweep {
-				s.guard(func() { s.GoOn(ctx, t) })
+				// Beside the rest: it may wait a minute for an embedder, for each.
+				resumes.Go(func() { s.guard(func() { s.GoOn(ctx, t) }) })
 				s.guard(func() { s.Sweep(ctx, t) })
 			}
 			s.guard(func() { s.round(ctx, t) })
@@ -349,7 +352,7 @@ func (w *work) step(ctx context.Context) error {
 		named, err = w.look(ctx)
 	}
 	if err != nil {
-		return w.count(ctx, gone, err)
+		return w.count(ctx, next, gone, err)
 	}
 	w.Deps.Step("erasure.after." + next.Name) // a crash here: the step is repeated and finds nothing
 	err = w.keep(ctx, func() {
@@ -358,7 +361,7 @@ func (w *work) step(ctx context.Context) error {
 			w.j.Begun = true
 		}
 		named(w.j)
-		w.add(gone)
+		w.add(next, gone)
 		for i := range w.j.Targets {
 			r := &w.j.Targets[i]
 			r.Waits = ""
@@ -366,7 +369,7 @@ func (w *work) step(ctx context.Context) error {
 		}
 	})
 	if errors.Is(err, consent.ErrErasureChanged) {
-		return w.count(ctx, gone, err)
+		return w.count(ctx, next, gone, err)
 	}
 	return err
 }

@@ -33,8 +33,8 @@ func (at standing) moved(now consent.Suppressed) bool {
 	return now.Mark != 0 && !now.Behind && now.Key.IsZero() && at != standing{now.Mark, now.Round}
 }
 
-// documentRounds is how many erasures of the same documents can be open and met by
-// who asks again.
+// documentRounds is how many erasures of the same documents have names that do not
+// depend on when they were asked for.
 const documentRounds = 4
 
 // sameDocuments returns the open erasure that a request for documents asks for again,
@@ -59,15 +59,23 @@ func (s *Service) sameDocuments(ctx context.Context, k Keys, t consent.TenantID,
 			newest, open = e, true
 		}
 	}
-	if open && rounds > 1 {
-		later, err := s.Corpus.Since(ctx, t, *r, newest.Position)
+	if rounds == 1 || !open {
+		return newest, open, max(free, 0), nil
+	}
+	for { // any more are named after the one before, each
+		next := documentRounds + int(newest.Position)
+		e, there, err := s.open(ctx, k, t, removalName(k, sc, r, next))
 		if err != nil {
-			return newest, false, 0, err
+			return e, false, 0, err
 		}
-		open = !later
+		if !there {
+			if free < 0 {
+				free = next
+			}
+			break
+		}
+		newest = e
 	}
-	if free < 0 {
-		free = documentRounds + int(newest.Position) // which nothing else is named by
-	}
-	return newest, open, free, nil
+	later, err := s.Corpus.Since(ctx, t, *r, newest.Position)
+	return newest, !later, free, err
 }

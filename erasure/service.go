@@ -74,6 +74,8 @@ type Service struct {
 	alerted map[string]int
 	halfway map[consent.TenantID]bool // has, or may have, redactions that have not ended (redact.go)
 
+	resuming sync.Mutex // held by who goes on with redactions
+
 	counting sync.Mutex
 	counts   map[consent.TenantID]*count // of people's erasures within a day
 }

@@ -78,6 +78,13 @@ func (s *Service) Reconcile(ctx context.Context, t consent.TenantID) (found int,
 		} else if open {
 			continue
 		}
+		// It may have ended since the list was made: taken back, and then nothing is to
+		// be deleted; or completed, and then nothing has come back.
+		if back, err = s.stillBack(ctx, t, who); err != nil {
+			return found, err
+		} else if !back {
+			continue
+		}
 		found++
 		_, err := s.again(ctx, Order{Tenant: t, Position: who.Before, Subject: who.Num, Mark: who.Mark, Key: key})
 		if waits(err) {
@@ -91,6 +98,16 @@ func (s *Service) Reconcile(ctx context.Context, t consent.TenantID) (found int,
 		}
 	}
 	return found, nil
+}
+
+// stillBack looks again, when no erasure is open, whether there is anything of
+// somebody that their suppression should have taken away.
+func (s *Service) stillBack(ctx context.Context, t consent.TenantID, who consent.Condemned) (bool, error) {
+	still, named, err := s.Ledger.Still(ctx, t, who)
+	if err != nil || !still || named {
+		return still && named, err
+	}
+	return s.Corpus.Orphans(ctx, t, who.Num, who.Before)
 }
 
 // reconcileRemovals carries out removals that have no job, because the database

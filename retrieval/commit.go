@@ -45,6 +45,7 @@ func (in *intake) attest(ctx context.Context, jobs []*job) error {
 
 // commit decides again under the locks, commits, and changes the index.
 func (in *intake) commit(ctx context.Context, jobs []*job, roster *consent.Roster) (consent.Outcome, error) {
+	in.committed = false
 	sh, err := in.shelf(ctx, in.caller.Tenant)
 	if err != nil {
 		return consent.RolledBack, err
@@ -66,42 +67,45 @@ func (in *intake) commit(ctx context.Context, jobs []*job, roster *consent.Roste
 		confirmed = err == nil
 		return intake, err
 	})
-	if err == nil {
+	if in.committed = err == nil; in.committed {
 		in.Step("tx.committed") // a crash here: the documents are there, the next start indexes them
 		err = in.index(ctx, sh, head, jobs, retired)
 	}
 	switch {
 	case err == nil:
+	case in.committed: // and memory could not follow
+		in.destroy(append(droppedKeys(jobs), keysOf(retired)...)) // which no row names
+		in.unsettledAll(ctx, jobs)
+		return consent.Unknown, err
 	case errors.Is(err, ErrConflict), errors.Is(err, consent.ErrSubjectExists), errors.Is(err, consent.ErrRemembered), !confirmed:
 		in.discard(jobs)
 		return consent.RolledBack, err
 	default:
 		// It may have happened. Keys stay: the next start wipes what no row
 		// names. The caller repeats.
-		var olds []DocNum
-		var added []IndexPassage
-		for _, j := range jobs {
-			if j.old != nil {
-				olds = append(olds, j.old.Num)
-			}
-			added = append(added, j.index...)
-		}
-		in.unsettled(ctx, in.caller.Tenant, in.col.ID, olds, added)
+		in.unsettledAll(ctx, jobs)
 		return consent.Unknown, err
 	}
 	in.remembered = in.once != (consent.Once{})
 	in.Step("applied")
 	in.out.Corpus = head
-	var gone []seal.Ref
+	for _, j := range jobs {
+		if !j.dropped {
+			*j.result = DocResult{ID: j.doc.ID, Status: Stored, Passages: len(j.bodies)}
+		}
+	}
+	in.destroy(append(droppedKeys(jobs), keysOf(retired)...))
+	return consent.Committed, nil
+}
+
+// droppedKeys are those of documents that were left out under the locks.
+func droppedKeys(jobs []*job) (refs []seal.Ref) {
 	for _, j := range jobs {
 		if j.dropped {
-			gone = append(gone, j.row.Key)
-			continue
+			refs = append(refs, j.row.Key)
 		}
-		*j.result = DocResult{ID: j.doc.ID, Status: Stored, Passages: len(j.bodies)}
 	}
-	in.destroy(append(gone, keysOf(retired)...))
-	return consent.Committed, nil
+	return refs
 }
 
 // confirm builds the transaction under its locks: what the ledger refuses by
@@ -216,6 +220,19 @@ func (in *intake) discard(jobs []*job) {
 		}
 	}
 	in.destroy(refs)
+}
+
+// unsettledAll is unsettled, of documents and of what they replace.
+func (in *intake) unsettledAll(ctx context.Context, jobs []*job) {
+	var olds []DocNum
+	var added []IndexPassage
+	for _, j := range jobs {
+		if j.old != nil {
+			olds = append(olds, j.old.Num)
+		}
+		added = append(added, j.index...)
+	}
+	in.unsettled(ctx, in.caller.Tenant, in.col.ID, olds, added)
 }
 
 // unsettled brings the index to what the rows say, after a transaction of

@@ -161,6 +161,7 @@ type intake struct {
 
 	chosen     bool // col has a pin that is not saved yet
 	remembered bool
+	committed  bool     // the last commit is done, whatever came after it
 	replaced   []DocRow // by the last commit
 }
 

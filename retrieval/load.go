@@ -1,6 +1,7 @@
 package retrieval
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -317,8 +318,6 @@ func (s *Service) delete(ctx context.Context, t consent.TenantID, sh *shelf, col
 	if s.Outside != nil {
 		return nums, s.destroyNow(keysOf(retired))
 	}
-	if err := s.apply(ctx, t, sh, head, col, Change{Remove: nums}); err != nil {
-		return nil, err
-	}
-	return nil, s.destroyNow(keysOf(retired))
+	err = s.apply(ctx, t, sh, head, col, Change{Remove: nums})
+	return nil, cmp.Or(s.destroyNow(keysOf(retired)), err) // the keys in any case: the repeat finds no row that names them
 }

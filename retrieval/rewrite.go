@@ -206,7 +206,8 @@ func (in *intake) replace(ctx context.Context, jobs []*job, late bool, out *Eras
 	if jobs, err = in.place(ctx, jobs); err != nil {
 		return err
 	}
-	if _, err := in.commit(ctx, jobs, nobody); err != nil {
+	_, err = in.commit(ctx, jobs, nobody)
+	if err != nil && !in.committed {
 		return err
 	}
 	for _, j := range jobs {
@@ -215,6 +216,9 @@ func (in *intake) replace(ctx context.Context, jobs []*job, late bool, out *Eras
 			out.Passages += int(j.old.Passages)
 			out.Keys++
 		}
+	}
+	if err != nil {
+		return err // the repeat does not find what is counted here
 	}
 	if in.Outside != nil {
 		if err := in.withdraw(ctx, in.caller.Tenant, in.col.ID, numsOf(in.replaced)); err != nil {

@@ -273,21 +273,51 @@ func (s *Service) OpenFile(ctx context.Context, c Caller, id, name string) (io.R
 // still be told. It is repeatable, and what an erasure calls for the manifests
 // that hold its subject.
 func (s *Service) Erase(ctx context.Context, t consent.TenantID, id string) error {
+	_, err := s.EraseCounted(ctx, t, id)
+	return err
+}
+
+// EraseCounted is Erase, and reports whether it was this call that took the key from
+// the row, also where it failed afterwards: the repeat does not find it again.
+func (s *Service) EraseCounted(ctx context.Context, t consent.TenantID, id string) (erased bool, err error) {
 	s.turn.Lock()
 	defer s.turn.Unlock()
+	if err := s.destroy(); err != nil {
+		return false, err
+	}
 	for {
 		row, found, err := s.Manifests.Manifest(ctx, t, id)
 		if err != nil || !found {
-			return err
+			return false, err
 		}
-		if err = s.erase(ctx, t, row); !errors.Is(err, ErrConflict) {
-			return err
+		if erased, err = s.erase(ctx, t, row); !errors.Is(err, ErrConflict) {
+			return erased, err
 		}
 	}
 }
 
+// destroy destroys keys that no row names any more, and those that earlier calls could
+// not: what they were of is not found again. The caller holds turn.
+func (s *Service) destroy(refs ...seal.Ref) error {
+	s.limbo = append(s.limbo, refs...)
+	if len(s.limbo) == 0 {
+		return nil
+	}
+	err := s.Vault.Destroy(s.limbo...)
+	if err == nil {
+		s.limbo = nil
+	}
+	return err
+}
+
+func (s *Service) destroyLeft() error {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	return s.destroy()
+}
+
 // erase erases what is as it was read; else ErrConflict. The caller holds turn.
-func (s *Service) erase(ctx context.Context, t consent.TenantID, was ManifestRow) error {
+func (s *Service) erase(ctx context.Context, t consent.TenantID, was ManifestRow) (erased bool, err error) {
 	// The row stops naming the key before it is destroyed, so that no restored
 	// vault gives it back. A crash in between leaves a key that no row names.
 	row, id, ref := was, was.ID, was.Key
@@ -296,23 +326,23 @@ func (s *Service) erase(ctx context.Context, t consent.TenantID, was ManifestRow
 		if b, err := s.open(t, was); err == nil {
 			b.job.Problem = problemOf(ErrErased)
 			if err := b.seal(); err != nil {
-				return err
+				return false, err
 			}
 			row.Sealed = b.row.Sealed
 		}
 	}
 	if err := s.Manifests.SaveManifest(ctx, t, row, was); err != nil {
-		return err
+		return false, err
 	}
-	if !ref.IsZero() {
-		if err := s.Vault.Destroy(ref); err != nil {
-			return err
+	if erased = !ref.IsZero(); erased {
+		if err := s.destroy(ref); err != nil {
+			return erased, err
 		}
 	}
 	for _, dir := range []string{"/files", "/work"} {
 		if err := s.Files.Remove(id + dir); err != nil {
-			return err
+			return erased, err
 		}
 	}
-	return nil
+	return erased, nil
 }

@@ -140,18 +140,26 @@ func (s *Service) EraseDocuments(ctx context.Context, t consent.TenantID, docs [
 	if len(docs) == 0 {
 		return 0, false, nil
 	}
+	if err := s.destroyLeft(); err != nil {
+		return 0, false, err
+	}
 	rows, err := s.Contents.AllManifests(ctx, t) // before those that are ready: one that becomes so meanwhile is seen as building
 	if err != nil {
 		return 0, false, err
+	}
+	gone := func(one bool, err error) error {
+		if one {
+			erased++
+		}
+		return err
 	}
 	for _, row := range rows {
 		switch {
 		case row.Key.IsZero():
 		case row.State == Failed, row.State == Building && patience == Ended:
-			if err := s.Erase(ctx, t, row.ID); err != nil {
+			if err := gone(s.EraseCounted(ctx, t, row.ID)); err != nil {
 				return erased, false, err
 			}
-			erased++
 		case row.State == Building:
 			building = true
 		}
@@ -161,10 +169,7 @@ func (s *Service) EraseDocuments(ctx context.Context, t consent.TenantID, docs [
 		if err := b.Contents.AddErased(ctx, t, b.row.ID, held); err != nil {
 			return err
 		}
-		if !b.row.Key.IsZero() {
-			erased++
-		}
-		return s.Erase(ctx, t, b.row.ID) // also where the row says that it is done: a crash may have left files
+		return gone(s.EraseCounted(ctx, t, b.row.ID)) // also where the row says that it is done: a crash may have left files
 	})
 	return erased, building, err
 }

@@ -15,6 +15,9 @@ import (
 // that one could tell: they go, too. It is repeatable, and what an erasure calls:
 // a manifest that failed is not yet one that holds anybody.
 func (s *Service) EraseFailed(ctx context.Context, t consent.TenantID, who consent.SubjectNum) (uint64, error) {
+	if err := s.destroyLeft(); err != nil {
+		return 0, err
+	}
 	rows, err := s.Contents.AllManifests(ctx, t)
 	if err != nil {
 		return 0, err
@@ -26,10 +29,13 @@ func (s *Service) EraseFailed(ctx context.Context, t consent.TenantID, who conse
 		}
 		b, err := s.open(t, row)
 		if errors.Is(err, ErrDamaged) { // nobody can go on with it, or say what is in it
-			if err := s.Erase(ctx, t, row.ID); err != nil {
+			erased, err := s.EraseCounted(ctx, t, row.ID)
+			if erased {
+				n++
+			}
+			if err != nil {
 				return n, err
 			}
-			n++
 			continue
 		}
 		if err != nil {
@@ -123,7 +129,7 @@ func (b *build) renewed(ctx context.Context) error {
 			return err // or somebody else did it
 		}
 		if row.State != Building {
-			err = b.erase(ctx, b.t, row)
+			_, err = b.erase(ctx, b.t, row)
 		} else {
 			err = b.anew(ctx, row)
 		}

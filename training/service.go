@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/assent-gateway/assent/consent"
+	"github.com/assent-gateway/assent/internal/seal"
 )
 
 // Deps are what a Service is made of. All but Log, Step, Workers, ShardRows and
@@ -38,7 +39,8 @@ type Service struct {
 	wake chan struct{} // holds one token when something is to be built
 	// turn is held by who takes files away and by who lets a build begin anew, so
 	// that nobody removes what the next build has written.
-	turn sync.Mutex
+	turn  sync.Mutex
+	limbo []seal.Ref // keys that no row names, and that could not be destroyed; guarded by turn
 
 	mu       sync.Mutex
 	progress map[string]float64 // of builds in this process

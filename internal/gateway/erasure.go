@@ -79,7 +79,7 @@ func (g *Gateway) cascade() []erasure.Step {
 		g.mentionStep(),
 		{Name: "manifests", After: []string{"documents"}, Targets: []string{erasecheck.Manifests}, Run: g.eraseManifests},
 		{Name: "person_key", After: []string{"documents", "mentions"}, Targets: []string{erasecheck.Person}, Run: g.erasePersonKey},
-		{Name: "person_row", After: []string{"person_key"}, Targets: []string{erasecheck.Person, erasecheck.Catalogue}, Run: g.erasePersonRow},
+		{Name: "person_row", After: []string{"person_key"}, Targets: []string{erasecheck.Person, erasecheck.Catalogue}, Says: true, Run: g.erasePersonRow},
 	}
 	if g.index != nil {
 		steps = append(steps, erasure.Step{Name: "arrivals", After: []string{"documents"}, Targets: []string{erasecheck.Index}, Run: g.sweepArrivals})
@@ -107,21 +107,20 @@ func (g *Gateway) eraseManifests(ctx context.Context, o erasure.Order) (map[stri
 	if err != nil {
 		return nil, false, err
 	}
-	erased := uint64(0)
+	gone := map[string]uint64{}
 	for _, row := range rows {
-		if !row.Key.IsZero() {
-			erased++
-		}
 		// Also where the row says that it is done: a crash may have left files.
-		if err := g.Training.Erase(ctx, o.Tenant, row.ID); err != nil {
-			return nil, false, err
+		erased, err := g.Training.EraseCounted(ctx, o.Tenant, row.ID)
+		if erased {
+			gone[erasecheck.Manifests]++
+		}
+		if err != nil {
+			return gone, false, err
 		}
 	}
 	failed, err := g.Training.EraseFailed(ctx, o.Tenant, o.Subject)
-	if err != nil {
-		return nil, false, err
-	}
-	return map[string]uint64{erasecheck.Manifests: erased + failed}, false, nil
+	gone[erasecheck.Manifests] += failed
+	return gone, false, err
 }
 
 // buildPatience is how long an erasure of documents waits for manifests that were

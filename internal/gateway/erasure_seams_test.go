@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/assent-gateway/assent/consent"
 	"github.com/assent-gateway/assent/erasure"
@@ -168,6 +169,35 @@ func TestAnIDThatIsUsedAgainIsErasedAgain(t *testing.T) {
 	})
 }
 
+// However many erasures of the same id are open, as where a recipient is silent or a
+// rebuild is waited for: whoever asks is answered when what is there is unreachable.
+func TestAnIDThatIsUsedOverAndOverIsErasedEachTime(t *testing.T) {
+	t.Parallel()
+	g := openGateway(t, gateway.Config{ErasuresByHand: true})
+	say(t, g, consent.Granted, []string{"ada"}, rag, emb)
+	makeCollection(t, g, "c", retrieval.Spec{})
+	asked := map[string]bool{}
+	for n := range 8 {
+		store(t, g, "c", owned(t, "one", "ada"))
+		id := eraseDocument(t, g, "c", "one")
+		if hits := len(find(t, g, "c", "server")); hits != 0 || asked[id] {
+			t.Errorf("request %d: %d hits, known %v", n+1, hits, asked[id])
+		}
+		if again := eraseDocument(t, g, "c", "one"); again != id {
+			t.Errorf("request %d once more: %s, want %s", n+1, again, id)
+		}
+		asked[id] = true
+	}
+	for id := range asked {
+		if e := ended(t, g, id); e.State != erasure.Completed {
+			t.Errorf("%v", e.State)
+		}
+	}
+	if n := g.LiveDocuments(t); n != 0 {
+		t.Errorf("%d documents", n)
+	}
+}
+
 // stubborn is a reviewer that cannot redact what it says, as where an embedder does not
 // answer.
 type stubborn struct {
@@ -262,6 +292,73 @@ func TestASweepGoesOnWithRedactions(t *testing.T) {
 	}
 }
 
+// An embedder that is waited for, by a redaction that is gone on with, keeps nobody's
+// erasure from being carried out.
+func TestErasuresDoNotWaitForRedactions(t *testing.T) {
+	t.Parallel()
+	g := openGateway(t, gateway.Config{ErasuresByHand: true})
+	mentionsStart(t, g)
+	id := ended(t, g, erase(t, g, "ada").ID).ID
+	deps := g.Erasure.Deps
+	ctx, cancel := context.WithCancel(t.Context())
+	waits := make(chan struct{})
+	cannot := func([]byte) bool { return true }
+	deps.Reviewer = stubborn{deps.Reviewer, func(what []byte) bool { return cannot(what) }}
+	svc := erasure.NewService(deps)
+	if err := svc.Review(ctx, gateway.DefaultTenant, id, waiting(t, g, id)["a"].N, erasure.ActRedact, "test"); err == nil {
+		t.Fatal("redacted")
+	}
+	cannot = func([]byte) bool { close(waits); <-ctx.Done(); return true }
+	svc.Serve(gateway.DefaultTenant)
+	ran := make(chan struct{})
+	go func() {
+		defer close(ran)
+		_ = svc.Run(ctx)
+	}()
+	defer func() { cancel(); <-ran }()
+	<-waits
+	say(t, g, consent.Granted, []string{"bob"}, rag, emb)
+	next := erase(t, g, "bob").ID
+	for until := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		e, err := g.Erasure.Get(t.Context(), gateway.DefaultTenant, next)
+		if err != nil || time.Now().After(until) {
+			t.Fatalf("%v, %v", e.State, err)
+		}
+		if e.State == erasure.Completed {
+			return
+		}
+	}
+}
+
+// A redaction that panicked is gone on with, too.
+func TestAfterAPanicASweepGoesOnWithRedactions(t *testing.T) {
+	t.Parallel()
+	g := openGateway(t, gateway.Config{ErasuresByHand: true})
+	mentionsStart(t, g)
+	id := ended(t, g, erase(t, g, "ada").ID).ID
+	deps := g.Erasure.Deps
+	cannot := func([]byte) bool { return true }
+	deps.Reviewer = stubborn{deps.Reviewer, func(what []byte) bool { return cannot(what) }}
+	svc := erasure.NewService(deps)
+	if err := svc.Review(t.Context(), gateway.DefaultTenant, id, waiting(t, g, id)["a"].N, erasure.ActRedact, "test"); err == nil {
+		t.Fatal("redacted")
+	}
+	cannot = func([]byte) bool { panic("in a reviewer") }
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic")
+			}
+		}()
+		svc.GoOn(t.Context(), gateway.DefaultTenant)
+	}()
+	cannot = func([]byte) bool { return false }
+	svc.GoOn(t.Context(), gateway.DefaultTenant)
+	if left := waiting(t, g, id); len(left) != 2 {
+		t.Errorf("waiting %+v", left)
+	}
+}
+
 // A failed manifest whose record does not open keeps nobody's erasure from its end:
 // nobody can say what it holds, so it goes.
 func TestAFailedManifestThatDoesNotOpenIsErased(t *testing.T) {
@@ -348,4 +445,112 @@ func TestWhatIsErasedIsCountedWhereItCouldNotBeFollowed(t *testing.T) {
 	if e.State != erasure.Completed {
 		t.Errorf("%v", e.State)
 	}
+}
+
+// What is written anew is counted, and its old keys go, also where the memory of the
+// gateway could not be brought to it: the repeat does not find it.
+func TestWhatIsKeptForOthersIsCountedWhereItCouldNotBeFollowed(t *testing.T) {
+	t.Parallel()
+	targets := func(e erasure.Erasure) map[string]uint64 {
+		out := map[string]uint64{}
+		for _, r := range e.Targets {
+			out[r.Name] = r.Deleted
+		}
+		return out
+	}
+	whole := openGateway(t, gateway.Config{ErasuresByHand: true})
+	jointStart(t, whole)
+	want := targets(ended(t, whole, erase(t, whole, "ada").ID))
+
+	s := server(t)
+	c := newCluster(t, s)
+	name := c.data[strings.LastIndex(c.data, "/")+1:]
+	name, _, _ = strings.Cut(name, "?")
+	g, then := atStep(t, func(_ testing.TB, cfg gateway.Config) *gateway.Gateway { return c.open(cfg) }, gateway.Config{}, "tx.committed")
+	jointStart(t, g)
+	id := erase(t, g, "ada").ID
+	f := func() { s.Exec(t, name, "ALTER TABLE documents RENAME TO unreadable") }
+	then.Store(&f)
+	if e := carry(t, g, id); e.State != erasure.Running || e.Attempts != 1 {
+		t.Fatalf("%v, %d attempts", e.State, e.Attempts)
+	}
+	s.Exec(t, name, "ALTER TABLE unreadable RENAME TO documents")
+	e := ended(t, g, id)
+	if e.State != erasure.Completed || e.Attempts > 1 {
+		t.Errorf("%v after %d attempts", e.State, e.Attempts)
+	}
+	for name, n := range targets(e) {
+		if n != want[name] {
+			t.Errorf("%s: %d counted, want %d", name, n, want[name])
+		}
+	}
+	wantWithoutAda(t, g)
+}
+
+// A deletion that the memory of the gateway could not follow leaves no key.
+func TestADeletionThatCouldNotBeFollowedLeavesNoKey(t *testing.T) {
+	t.Parallel()
+	s := server(t)
+	c := newCluster(t, s)
+	database := func(url string) string {
+		name, _, _ := strings.Cut(url[strings.LastIndex(url, "/")+1:], "?")
+		return name
+	}
+	g, then := atStep(t, func(_ testing.TB, cfg gateway.Config) *gateway.Gateway { return c.open(cfg) }, gateway.Config{}, "tx.committed")
+	say(t, g, consent.Granted, []string{"ada"}, rag, emb)
+	makeCollection(t, g, "c", retrieval.Spec{})
+	s.Exec(t, database(c.vault), "CREATE TABLE before AS SELECT id FROM slots")
+	store(t, g, "c", owned(t, "one", "ada"))
+	f := func() { s.Exec(t, database(c.data), "ALTER TABLE documents RENAME TO unreadable") }
+	then.Store(&f)
+	if err := g.Retrieval.Delete(t.Context(), caller, "c", "one"); err == nil {
+		t.Fatal("deleted")
+	}
+	s.Exec(t, database(c.data), "ALTER TABLE unreadable RENAME TO documents")
+	if err := g.Retrieval.Delete(t.Context(), caller, "c", "one"); err != nil {
+		t.Fatal(err)
+	}
+	s.Exec(t, database(c.vault), `DO $$ BEGIN
+		IF EXISTS (SELECT id FROM slots EXCEPT SELECT id FROM before) THEN RAISE EXCEPTION 'a key is left'; END IF;
+	END $$`)
+}
+
+// onceWrong is a checker that finds, the first time, something that is not there.
+type onceWrong struct {
+	erasure.Checker
+	was *atomic.Bool
+}
+
+func (c onceWrong) Check(ctx context.Context, o erasure.Order) ([]erasure.Finding, []erasure.Probe, error) {
+	found, probes, err := c.Checker.Check(ctx, o)
+	if err == nil && c.was.CompareAndSwap(false, true) {
+		found[0].Remaining = 1
+	}
+	return found, probes, err
+}
+
+// Where verification sends the cascade round again, a person is one person.
+func TestAPersonIsCountedOnce(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, open opener) {
+		clock, was := newClock(), atomic.Bool{}
+		g := open(t, gateway.Config{ErasuresByHand: true, Now: clock.Now, WrapChecker: func(c erasure.Checker) erasure.Checker { return onceWrong{c, &was} }})
+		say(t, g, consent.Granted, []string{"ada"}, rag, emb)
+		makeCollection(t, g, "c", retrieval.Spec{})
+		store(t, g, "c", owned(t, "one", "ada"))
+		id := erase(t, g, "ada").ID
+		if e := carry(t, g, id); e.State != erasure.Running {
+			t.Fatalf("%v", e.State)
+		}
+		clock.move(1)
+		e := ended(t, g, id)
+		for _, r := range e.Targets {
+			if (r.Name == "person" || r.Name == "catalogue") && r.Deleted != 1 {
+				t.Errorf("%s: %d counted", r.Name, r.Deleted)
+			}
+		}
+		if e.State != erasure.Completed {
+			t.Errorf("%v", e.State)
+		}
+	})
 }

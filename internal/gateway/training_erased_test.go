@@ -295,3 +295,42 @@ func TestFailedBuildKeepsNobodyWhoIsErased(t *testing.T) {
 		}
 	}
 }
+
+// Copies are counted once each, also where a key could not be destroyed at first.
+func TestCopiesAreCountedWhereAKeyCouldNotBeDestroyed(t *testing.T) {
+	for scope, r := range map[string]erasure.Request{
+		"subject":  {Scope: erasure.ScopeSubject, Subject: subject(t, "ada"), By: "test"},
+		"document": {Scope: erasure.ScopeDocument, Documents: erasure.Documents{Collection: "a", Document: "ada's"}, By: "test"},
+	} {
+		t.Run(scope, func(t *testing.T) {
+			var destroys atomic.Int32 // the second of them fails
+			g := openGateway(t, gateway.Config{ErasuresByHand: true, Step: func(step string) {
+				if step == "erasure.before.manifests" && destroys.Load() == 0 {
+					destroys.Store(1)
+				}
+			}, VaultFault: func(op string) error {
+				if op == "slots.write" && destroys.Load() > 0 && destroys.Add(1) == 3 {
+					return syscall.EIO
+				}
+				return nil
+			}})
+			makeCollection(t, g, "a", retrieval.Spec{})
+			say(t, g, consent.Granted, []string{"ada"}, rag, emb, trn)
+			put(t, g, caller, "a", retrieval.Document{ID: "ada's", Owners: people(t, "ada"), Text: "by ada"})
+			for range 3 {
+				manifest(t, g, linkable())
+			}
+			e, err := g.Erasure.Request(t.Context(), gateway.DefaultTenant, r)
+			must(t, err)
+			e = ended(t, g, e.ID)
+			if e.State != erasure.Completed || destroys.Load() < 3 {
+				t.Errorf("%v, %d destroyed", e.State, destroys.Load())
+			}
+			for _, target := range e.Targets {
+				if target.Name == "manifests" && target.Deleted != 3 {
+					t.Errorf("%d copies counted of 3", target.Deleted)
+				}
+			}
+		})
+	}
+}
