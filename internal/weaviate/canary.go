@@ -3,6 +3,7 @@ package weaviate
 import (
 	"context"
 	"slices"
+	"time"
 
 	pb "github.com/weaviate/weaviate/grpc/generated/protocol/v1"
 
@@ -27,6 +28,22 @@ func (c *collection) perch(ctx context.Context, s *server, in names) error {
 		return err
 	}
 	return s.insert(ctx, c, in, []retrieval.IndexPassage{*p})
+}
+
+// perchWhenMade is perch in a class that another gateway may be making: it stands in
+// the store's schema some milliseconds before it can be asked.
+func (c *collection) perchWhenMade(ctx context.Context, s *server, in names) error {
+	for pause := 5 * time.Millisecond; ; pause *= 2 {
+		err := c.perch(ctx, s, in)
+		if err == nil || pause > time.Second {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+		}
+	}
 }
 
 func (c *collection) isCanary(ref retrieval.PassageRef) bool {

@@ -171,7 +171,7 @@ func (x *Index) Create(ctx context.Context, id retrieval.CollectionID, s retriev
 		if err := x.ensure(ctx, c, n); err != nil {
 			return err
 		}
-		if err := c.perch(ctx, x.server, n); err != nil {
+		if err := c.perchWhenMade(ctx, x.server, n); err != nil {
 			return err
 		}
 	}
