@@ -398,21 +398,30 @@ func (w *work) reached(target string) bool {
 	return true
 }
 
-// verify looks whether it is gone, and freezes what the receipt says.
-func (w *work) verify(ctx context.Context) error {
+// check asks, by what is there now, how far the erasure is.
+func (w *work) check(ctx context.Context) ([]Finding, []Probe, error) {
 	order, err := w.order(ctx, w.j, w.t, &w.row)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	findings, probes, err := w.Checker.Check(ctx, order)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	head, err := w.Ledger.Head(ctx, w.t)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	w.now = head.Now
+	return findings, probes, nil
+}
+
+// verify looks whether it is gone, and freezes what the receipt says.
+func (w *work) verify(ctx context.Context) error {
+	findings, probes, err := w.check(ctx)
+	if err != nil {
+		return err
+	}
 	if err := w.take(findings, probes); err != nil {
 		return err
 	}

@@ -40,19 +40,10 @@ func (w *work) wait(ctx context.Context, why *Waiting) {
 
 // preview verifies how far an erasure is, and ends nothing.
 func (w *work) preview(ctx context.Context) error {
-	order, err := w.order(ctx, w.j, w.t, &w.row)
+	findings, probes, err := w.check(ctx)
 	if err != nil {
 		return err
 	}
-	findings, probes, err := w.Checker.Check(ctx, order)
-	if err != nil {
-		return err
-	}
-	head, err := w.Ledger.Head(ctx, w.t)
-	if err != nil {
-		return err
-	}
-	w.now = head.Now
 	targets, before, kept := slices.Clone(w.j.Targets), w.j.Probes, w.j.Gathered.Kept
 	if err := w.take(findings, probes); err != nil {
 		w.j.Targets, w.j.Probes, w.j.Gathered.Kept = targets, before, kept
